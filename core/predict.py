@@ -24,6 +24,7 @@ from core.images import read
 from core.images.large_images import LARGE, one_large_at_a_time
 from core.images.mammogram import ImageMeta, Mammogram
 from core.metrics.chance import chance_of_model, warning_of
+from core.metrics.leakage_mark import leakage_of_model, leakage_warning_of
 from core.metrics.operating_points import DECIMALS
 from core.model import Classifier, as_input, load_model, model_lock, pick_device
 from core.model.card import ModelCard
@@ -289,6 +290,8 @@ class Predictor:
             warnings.append(_SYNTHETIC)
         if self.chance:
             warnings.append(warning_of(self.chance))
+        if leakage := leakage_warning_of(leakage_of_model(self.card)):
+            warnings.append(leakage)
         return tuple(dict.fromkeys([*warnings, *doubts]))
 
     # ------------------------------------------------------------------ heatmaps

@@ -105,26 +105,33 @@ def list_runs(folder: Path | str | None = None) -> list[Run]:
     return runs_in(commands.default_config().checkpoints if folder is None else folder)
 
 
-def evaluate_run(run: Path | str | Run, split: str = "val", *, progress: bool = True) -> Evaluation:
+def evaluate_run(
+    run: Path | str | Run, split: str = "val", *, manifest: Path | str | None = None, name: str = "", progress: bool = True
+) -> Evaluation:
     """Score a split and compute every metric of it, as `python -m core evaluate RUN` does; both are kept in the run's folder.
 
     Evaluating "test" accesses the test set. That is counted and recorded before any metric is given, stands in the report, and
     a note on standard error says so. `core.read_evaluation(run, split)` gives the stored metrics without another access.
 
     Args:
-        split: "train", "val" or "test"; "training" and "validation" are understood.
+        split: "train", "val" or "test"; "training" and "validation" are understood. Not looked at with a `manifest`.
+        manifest: of another collection, as an external test set; it is counted and recorded like a test set.
+        name: what the external test set is called; by default after its manifest.
         progress: whether a bar and notes are shown on standard error.
 
     Raises:
-        BadManifest: no such split.
-        BadRun: there is no such run, it has no model, or "test" is asked for while it is being trained.
+        BadManifest: no such split; the manifest cannot be used, or the name is another set's.
+        BadRun: there is no such run, it has no model, or "test" (or an external test) is asked for while it is being trained.
         NotEnoughData: none of the images can be scored.
         NotRecorded: the access to the test set cannot be written down.
     """
     from core.cli.evaluation import access_words
-    from core.evaluate import evaluate
+    from core.evaluate import evaluate, evaluate_external
 
     found = open_run(run)
+    if manifest is not None:
+        with progress_bar("scoring") if progress else nullcontext() as bar:
+            return evaluate_external(found, manifest, name, progress=bar, where=WHERE)
     split = _SPLITS.get(split, split)
     if split == "test" and progress:
         note(access_words(found))

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.cli.workspace import DEFAULT_CONFIG
+from core.errors import BadManifest
+from core.runs.test_set.external import require_split
 
 Command = Callable[[argparse.Namespace], int]
 Commands = argparse._SubParsersAction
@@ -58,7 +60,21 @@ def score_anyway_option(parser: argparse.ArgumentParser) -> None:
 
 
 def split_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: %(default)s")
+    parser.add_argument(
+        "--split",
+        type=split_name,
+        default="test",
+        metavar="SPLIT",
+        help="train, val, test, or external-NAME of an external test set (default: %(default)s)",
+    )
+
+
+def split_name(text: str) -> str:
+    """A split, or the name of an external test set. For argparse."""
+    try:
+        return require_split(text)
+    except BadManifest as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("split: ")) from error
 
 
 def set_option(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,6 @@ from core.cli.arguments import Commands, add_command, json_option, run_argument
 from core.cli.output import note, print_json, print_table, printable, progress_bar
 from core.cli.workspace import open_run
 from core.files.typed import to_plain
-from core.wording import counted
 
 NAMED = 10  # flagged or unreadable images that are listed
 
@@ -46,10 +45,7 @@ def audit(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(to_plain(found))
         return 0
-    print(
-        f"{printable(found.run)}, {found.split}: heatmaps of {counted(found.images, 'image')} of "
-        f"{counted(found.patients, 'patient')}"
-    )
+    print(f"{printable(found.run)}, {found.split}: heatmaps of {found.size}")
     for method in found.methods:
         print(f"\n{method.method}, read from {method.layer}")
         print_table(method.table_rows(), ("metric", "value", "interval", "note"))

@@ -22,9 +22,8 @@ def compare(arguments: argparse.Namespace) -> int:
         print_json(found.as_dict() | equivalent)
         return 0
     print(printable(f"{found.second} against {found.first}, {found.split}, {found.level} level: {found.matching}"))
-    print(
-        f"{counted(found.statistics.rows, found.level)} of {counted(found.statistics.patients, 'patient')}, compared in pairs"
-    )
+    whose = "" if found.level == "patient" else f" of {counted(found.statistics.patients, 'patient')}"
+    print(f"{counted(found.statistics.rows, found.level)}{whose}, compared in pairs")
     if found.rule:
         print(f"score of a {found.level}: {found.rule}")
     for warning in found.warnings:

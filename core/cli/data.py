@@ -9,6 +9,7 @@ from typing import Any
 from core.cli.arguments import Commands, add_command, add_group, json_option
 from core.cli.manifests import add_manifest_commands, totals, words
 from core.cli.output import new_file, note, print_json, print_table, printable, progress_bar
+from core.cli.splits import add_split_commands
 from core.config import DataConfig
 from core.errors import BadConfig
 
@@ -42,10 +43,11 @@ def add_commands(commands: Commands) -> None:
         group,
         "check",
         check,
-        "find unreadable files, duplicates, leakage and imbalance; exit code 1 if the data are unusable",
+        "find unreadable files, copies of images, leakage and imbalance; exit code 1 if the data are unusable",
     )
     parser.add_argument("manifest", type=Path, metavar="M.csv", help="the manifest to check")
     json_option(parser)
+    add_split_commands(group)
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -140,14 +142,23 @@ def check(arguments: argparse.Namespace) -> int:
     from core.data.checks import check_manifest
     from core.data.manifest import read_manifest
 
+    frame = read_manifest(arguments.manifest)
     with progress_bar("checking") as progress:
-        report = check_manifest(read_manifest(arguments.manifest), progress=progress)
+        report = check_manifest(frame, progress=progress)
     if arguments.json:
         print_json(
             {
                 "ok": report.ok,
                 "leakage": report.leakage,
-                "problems": [{"kind": p.kind, "message": p.message, "rows": list(p.rows)} for p in report.problems],
+                "problems": [
+                    {
+                        "kind": p.kind,
+                        "message": p.message,
+                        "rows": list(p.rows),
+                        "paths": frame["path"].iloc[list(p.rows)].astype("str").to_list(),
+                    }
+                    for p in report.problems
+                ],
                 "counts": report.counts.to_dict(orient="records"),
             }
         )

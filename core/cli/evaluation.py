@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from core.cli.evaluation_text import show
-from core.cli.output import note, print_json, printable, progress_bar
+from core.cli import external
+from core.cli.evaluation_text import model_warnings, show
+from core.cli.output import asked, note, print_json, printable, progress_bar
 from core.cli.workspace import open_run
 from core.errors import BadConfig, LabError
 from core.runs.test_set.accesses import counts_in_words
+from core.runs.test_set.external import is_external, short_name
 from core.wording import counted
 
 if TYPE_CHECKING:
@@ -35,9 +36,15 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
     run = open_run(arguments.run)
     settings = _settings(run, arguments.set)
-    if arguments.remake:
+    if arguments.manifest is not None:
+        found = external.evaluate_on(run, arguments, settings)
+        if found is None:
+            return 1
+        evaluation = found
+    elif arguments.remake:
         evaluation = remake(run, arguments.split, settings=settings)
     else:
+        _require_manifest(arguments.split)
         if arguments.split == "test":
             note(access_words(run))
             if not (arguments.yes or confirmed(run)):
@@ -45,14 +52,22 @@ def evaluate(arguments: argparse.Namespace) -> int:
                 return 1
         with progress_bar(f"scoring {arguments.split}") as progress:
             evaluation = evaluate_run(run, arguments.split, progress=progress, settings=settings)
-    counts = test_accesses(run) if arguments.split == "test" else None
-    use = _use(run) if arguments.split == "test" else None
+    counts = test_accesses(run) if evaluation.split == "test" else None
+    use = _use(run) if evaluation.split == "test" else None
     if arguments.json:
         models = {} if use is None else {"test_set_models": use if isinstance(use, str) else use.as_dict()}
         units = {"headline_auc": {level: each.as_dict() for level, each in headline_aucs(evaluation).items()}}
-        print_json(evaluation.to_dict() | units | ({} if counts is None else {"test_accesses": counts}) | models)
+        print_json(
+            evaluation.to_dict()
+            | units
+            | {"warnings": model_warnings(evaluation)}
+            | ({} if counts is None else {"test_accesses": counts})
+            | models
+            | external.source_json(run, evaluation)
+        )
     else:
         show(evaluation, full=arguments.full)
+        external.show_source(run, evaluation)
         if isinstance(counts, dict):
             print(f"test set, in all: {counts_in_words(counts)}")
         for line in _seen_lines(use, evaluation.predictions):
@@ -68,11 +83,16 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def confirmed(run: Run) -> bool:
     """Whether the person at the terminal wants the first access to the test set; a script is not asked."""
-    if _evaluations(run) or not sys.stdin.isatty():
-        return True
-    sys.stderr.write("Evaluate on it, now that nothing is left to choose? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return bool(_evaluations(run)) or asked()
+
+
+def _require_manifest(split: str) -> None:
+    """Raises BadConfig for an external test set: its images are named by a manifest, never by what a run's folder says."""
+    if is_external(split):
+        raise BadConfig(
+            f"--split {split}: to score an external test set, name its manifest: --manifest M.csv --name {short_name(split)}. "
+            "With --remake its stored predictions are used"
+        )
 
 
 def access_words(run: Run) -> str:

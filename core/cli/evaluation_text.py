@@ -50,7 +50,7 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
                 f"sensitivity {found.sensitivity}, specificity {found.specificity}"
             )
     if full:
-        print(f"all intervals below are of {evaluation.summary.confidence:.0%}")
+        print(f"all intervals below, where no other level is named, are of {evaluation.summary.confidence:.0%}")
         print_tables(evaluation, known)
         if known:
             print_units(evaluation)
@@ -63,20 +63,20 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
         if not full and len(evaluation.excluded) > SHOWN:
             print(f"  and {len(evaluation.excluded) - SHOWN} more (--full names all)")
     print(f"baselines: {_baselines(evaluation)}")
-    if chance := _chance(evaluation):
-        print(f"warning: {chance}")
+    for warning in model_warnings(evaluation):
+        print(printable(f"warning: {warning}"))
     for line in _evaluation_lines(evaluation):
         print(printable(line))
 
 
-def _chance(evaluation: Evaluation) -> str:
-    """A warning where the model was not shown on validation to be better than chance; "" where it was."""
-    from core.metrics.chance import chance_of_model, warning_of
+def model_warnings(evaluation: Evaluation) -> list[str]:
+    """What stands beside every metric of the model: see core.metrics.leakage_mark."""
+    from core.metrics.leakage_mark import warnings_of_model
     from core.model import has_model, read_card
 
     if evaluation.folder is None or not has_model(evaluation.folder):
-        return ""
-    return warning_of(chance_of_model(read_card(evaluation.folder), evaluation.folder))
+        return []
+    return warnings_of_model(read_card(evaluation.folder), evaluation.folder)
 
 
 def _summary_lines(evaluation: Evaluation) -> None:
@@ -114,7 +114,7 @@ def _summary_lines(evaluation: Evaluation) -> None:
         if (found := differing(row))
     ]
     made = counted(count_tests(evaluation.subgroups), "test")
-    alike = equivalence_sentence(evaluation.subgroups, evaluation.equivalence_margin)
+    alike = equivalence_sentence(evaluation.subgroups, evaluation.equivalence_margin, evaluation.summary.confidence)
     print(
         f"subgroups: {len(evaluation.subgroups)}, compared with the other images of known value in {made}; "
         f"different (p < 0.05 adjusted for all tests): {', '.join(apart) or 'none'}. --full prints the tables"

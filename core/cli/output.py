@@ -115,3 +115,12 @@ def _same(one: Path, other: Path) -> bool:
 def note(text: str) -> None:
     """Print a message that is not the result, on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def asked() -> bool:
+    """Whether the person at the terminal says yes; a script is not asked."""
+    if not sys.stdin.isatty():
+        return True
+    sys.stderr.write("Evaluate on it, now that nothing is left to choose? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

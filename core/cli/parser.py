@@ -41,6 +41,18 @@ def _evaluation_commands(commands: Commands) -> None:
     evaluate = add_command(commands, "evaluate", evaluation.evaluate, "compute and store metrics with confidence intervals")
     run_argument(evaluate)
     split_option(evaluate)
+    evaluate.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="M.csv",
+        help="score another collection, as an external test set; patients and files of the run are left out",
+    )
+    evaluate.add_argument(
+        "--name", default="", metavar="NAME", help="what the external test set is called (default: after its manifest)"
+    )
+    evaluate.add_argument(
+        "--replace", action="store_true", help="replace another external test set of this name; its record of accesses stays"
+    )
     set_option(evaluate)
     evaluate.add_argument(
         "--full", action="store_true", help="also print calibration, subgroups, shortcut audit and net benefit"

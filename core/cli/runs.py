@@ -42,6 +42,7 @@ def list_(arguments: argparse.Namespace) -> int:
     """List the runs; a damaged one with what is wrong with it as its reason."""
     from core.cli.evaluation import test_accesses
     from core.metrics.chance import warning_of
+    from core.metrics.leakage_mark import leakage_warning_of
     from core.runs import list_runs
 
     root = arguments.checkpoints or default_config().checkpoints
@@ -51,7 +52,8 @@ def list_(arguments: argparse.Namespace) -> int:
         metrics, problems = headline(run)
         used = test_accesses(run)
         problems += [used] if isinstance(used, str) else []
-        reasons = (" ".join(status.reason.split()), _unusable(run), *problems, warning_of(metrics["chance"] or ""))
+        marks = (leakage_warning_of(metrics["leakage"] or ""), warning_of(metrics["chance"] or ""))
+        reasons = (" ".join(status.reason.split()), _unusable(run), *problems, *marks)
         reason = "; ".join(dict.fromkeys(part for part in reasons if part))
         rows.append(
             {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": reason}
@@ -89,9 +91,10 @@ def headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     """The metrics that stand for a run, and why some cannot be read: AUC on validation (at training's end) and on test
     (once its model is evaluated)."""
     from core.metrics.chance import chance_of_model
+    from core.metrics.leakage_mark import leakage_of_model
     from core.runs.test_set.provenance import EVALUATION, read_entries
 
-    metrics: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None, "chance": None}
+    metrics: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None, "chance": None, "leakage": None}
     metrics |= {"val_auc_interval": None, "test_auc_interval": None, "val_auc_confidence": None, "test_auc_confidence": None}
     problems = []
     card: ModelCard | None = None
@@ -107,6 +110,7 @@ def headline(run: Run) -> tuple[dict[str, Any], list[str]]:
                 metrics["val_auc_confidence"] = confidence if metrics["val_auc_interval"] else None
             metrics["threshold"] = _number(card.required_threshold(str(run.path / "model.json")))
             metrics["chance"] = chance_of_model(card, run.path) or None
+            metrics["leakage"] = leakage_of_model(card) or None
     except LabError as error:
         problems.append(str(error))
     try:

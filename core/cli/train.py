@@ -38,6 +38,7 @@ def add_commands(commands: Commands) -> None:
 def train(arguments: argparse.Namespace) -> int:
     """Train, from a configuration or from where a run was interrupted."""
     from core.metrics.chance import warning_of
+    from core.metrics.leakage_mark import leakage_warning_of
     from core.runs import Run
     from core.training.distributed import World, destroy_process_group
     from core.training.launchers import run_to_end
@@ -68,6 +69,8 @@ def train(arguments: argparse.Namespace) -> int:
             print(f"validation AUC of images {with_limits(metrics['val_auc'], metrics['val_auc_interval'])}, {OPTIMISTIC}")
         if chance := metrics["chance"]:
             print(warning_of(chance))
+        if leakage := metrics["leakage"]:
+            print(printable(leakage_warning_of(leakage)))
     return 0 if status.state == "done" else STOPPED
 
 

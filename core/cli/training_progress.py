@@ -36,7 +36,8 @@ class _ProgressPrinter:
     def show(self, event: Event) -> None:
         """One event of the run, as a line or as progress of the bar."""
         if event["type"] == "prepare":
-            names = {"hashes": "looking for copies", "features": "backbone features", "gate": "input gate"}
+            copies = dict.fromkeys(("hashes", "copies"), "looking for copies")
+            names = copies | {"features": "backbone features", "gate": "input gate"}
             what = names.get(event.get("what", ""), "preparing")
             self._advance(what, "image", event["done"], event["total"])
         elif event["type"] == "step":

@@ -30,6 +30,7 @@ RENAMED: Mapping[str, str] = {
     "training.stage_epochs": "training.advanced.gradual_unfreezing_epochs",
     "training.layer_decay": "training.advanced.layerwise_learning_rate_decay",
 }
+_warned: set[tuple[str, str]] = set()  # a file is read many times, and said to be old once
 _FORMER = {new: old for old, new in RENAMED.items()}
 
 
@@ -41,7 +42,8 @@ def former_name(name: str) -> str:
 def present_name(name: str, source: str, *, warn: bool) -> str:
     """The dotted name that a setting has now; with `warn`, a former name is logged."""
     present = RENAMED.get(name, name)
-    if warn and present != name:
+    if warn and present != name and (source.startswith("--") or (source, name) not in _warned):
+        _warned.add((source, name))
         log.warning("%s: %s is now called %s. The former name is still read.", source, name, present)
     return present
 

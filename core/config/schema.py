@@ -127,6 +127,12 @@ class DataConfig(Section):
         description="Share of patients for the test set, where the manifest has no split.",
     )
     split_seed: int = Field(0, ge=0, title="Split seed", description="Seed of the split, where the manifest has no split.")
+    allow_leakage: bool = Field(
+        False,
+        title="Allow leakage",
+        description="Train although a patient, or copies of an image, stand in several splits. Every metric of the run is then "
+        "marked as too optimistic.",
+    )
 
 
 class EvaluationConfig(Section):

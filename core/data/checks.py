@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -11,6 +10,9 @@ import numpy as np
 import pandas as pd
 
 from core.config import DataConfig, EvaluationConfig
+from core.data.copies.find import one_thread_each
+from core.data.copies.store import FingerprintStore
+from core.data.duplicates import Duplicate, How, find_duplicates
 from core.data.file_inspection import FileInspection, inspect_files
 from core.data.identity import nobody_known, patient_doubts, without_patient
 from core.data.manifest import LABELS, SPLITS, is_excluded, labelled, left_out_notes, unlabelled_note
@@ -25,6 +27,10 @@ Kind = Literal[
     "colour",
     "duplicate",
     "duplicate_across_splits",
+    "near_duplicate",
+    "near_duplicate_across_splits",
+    "named_copy",
+    "named_copy_across_splits",
     "leakage",
     "patients",
     "patients_unknown",
@@ -37,6 +43,18 @@ Kind = Literal[
     "excluded",
 ]
 
+_DUPLICATES: dict[How, tuple[Kind, Kind]] = {
+    "file": ("duplicate", "duplicate_across_splits"),
+    "pixels": ("duplicate", "duplicate_across_splits"),
+    "near": ("near_duplicate", "near_duplicate_across_splits"),
+    "name": ("named_copy", "named_copy_across_splits"),
+}
+_SAME: dict[How, tuple[str, str]] = {
+    "file": (" with identical content", " have identical content"),
+    "pixels": (" with the same pixels", " have the same pixels"),
+    "near": (" that show the same picture", " show the same picture"),
+    "name": (" that are copies by their names", " are copies by their names"),
+}
 FEW_PATIENTS = 10  # with a label, in one split: below this a metric's interval spans most of the scale
 RARE_SHARE = 0.1  # of images with the rarer label
 _NAMED = 5
@@ -56,7 +74,7 @@ class CheckReport:
     """`counts` has a row a split and one for all: images, benign, malignant, unlabelled, patients, malignant patients.
 
     Unlabelled images are counted apart: they are no part of a training or a metric. `ok`: nothing found.
-    `leakage`: a patient or an identical image in two splits; training refuses that.
+    `leakage`: a patient or copies of an image in two splits; training refuses that.
     `usable`: a training can start, if need be without the missing and unreadable images. Where a split is to be made, it
     is tried with the shares and the seed that the configuration has by default. What forbids it is among the problems.
     """
@@ -71,11 +89,13 @@ class CheckReport:
 def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] | None = None) -> CheckReport:
     """Inspect every image of a frame from read_manifest and report everything that is wrong, without changing anything.
 
-    Images that an import or an earlier check has read, and unchanged since, are not read again (core.data.file_inspection).
-
-    `progress(done, total)` is called in this thread after each file; an exception it raises ends the check.
+    Images that an earlier check has read, and unchanged since, are not read again (core.data.file_inspection), nor compared
+    again with one another (core.data.copies).
 
     Excluded images (column `excluded`) are not looked at: whatever is wrong with them does no harm.
+
+    `progress(done, total)` is called in this thread, first of files, then of images that are compared; an exception it raises
+    ends the check.
     """
     away = is_excluded(frame)
     if not away.any():
@@ -88,15 +108,18 @@ def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] 
 
 
 def _check(frame: pd.DataFrame, progress: Callable[[int, int], None] | None) -> CheckReport:
-    files = inspect_files(frame["path"].astype("str").to_list(), progress)
+    with FingerprintStore() as store, one_thread_each():
+        files = inspect_files(frame["path"].astype("str").to_list(), progress, seen=store.take)
+        contents = ["" if file.reason else file.content_hash for file in files]
+        duplicates = find_duplicates(frame, contents, store=store, progress=progress)
     bad = np.array([bool(file.missing or file.unreadable) for file in files], dtype=bool)
-    problems = [*_file_problems(frame, files), *_duplicates(frame, files), *_leakage(frame), *_patients(frame)]
+    problems = [*_file_problems(frame, files), *_duplicates(frame, duplicates), *_leakage(frame), *_patients(frame)]
     unlabelled = np.flatnonzero((frame["label"] == "").to_numpy())
     if len(unlabelled):
         problems.append(Problem("unlabelled", unlabelled_note(frame), tuple(unlabelled.tolist())))
     rest = labelled(frame[~bad])
     problems += [*_split_problems(rest), *_balance(rest), *_composition(rest)]
-    leakage = any(problem.kind in ("leakage", "duplicate_across_splits") for problem in problems)
+    leakage = any(problem.kind == "leakage" or problem.kind.endswith("_across_splits") for problem in problems)
     refusal = _refusal(frame, files, bad)
     if refusal is not None and not (leakage and isinstance(refusal, Leakage)):  # leakage is reported in full above
         empty = (frame["split"] == "").to_numpy()
@@ -145,29 +168,21 @@ def _file_problems(frame: pd.DataFrame, files: Sequence[FileInspection]) -> list
     return problems
 
 
-def _duplicates(frame: pd.DataFrame, files: Sequence[FileInspection]) -> list[Problem]:
-    groups: defaultdict[str, list[int]] = defaultdict(list)
-    for row, file in enumerate(files):
-        if file.content_hash:
-            groups[file.content_hash].append(row)
-    problems = []
-    for rows in groups.values():
-        if len(rows) == 1:
-            continue
-        part = frame.iloc[rows]
-        splits = [name for name in SPLITS if (part["split"] == name).any()]
-        names = _list(part["path"], len(rows))
-        words = "".join(
-            f", under different {what}"
-            for what, column in (("labels", "label"), ("patients", "patient_id"))
-            if part[column].nunique() > 1
-        )
-        if len(splits) > 1:
-            message = f"{len(rows)} files with identical content stand in {' and '.join(splits)}{words}: {names}"
-            problems.append(Problem("duplicate_across_splits", message, tuple(rows)))
-        else:
-            problems.append(Problem("duplicate", f"{len(rows)} files have identical content{words}: {names}", tuple(rows)))
-    return problems
+def _duplicates(frame: pd.DataFrame, duplicates: Sequence[Duplicate]) -> list[Problem]:
+    return [Problem(_DUPLICATES[found.how][found.across], duplicate_words(found, frame), found.rows) for found in duplicates]
+
+
+def duplicate_words(found: Duplicate, frame: pd.DataFrame) -> str:
+    """One sentence of a group of copies: how many, how they are known, where they stand, under which labels and patients."""
+    part = frame.iloc[list(found.rows)]
+    differ = "".join(
+        f", under different {what}"
+        for what, column in (("labels", "label"), ("patients", "patient_id"))
+        if part[column].nunique() > 1
+    )
+    where = f" stand in {' and '.join(found.splits)}{differ}" if found.across else f"{_SAME[found.how][1]}{differ}"
+    what = _SAME[found.how][0] if found.across else ""
+    return f"{len(found.rows)} {'images' if found.how == 'near' else 'files'}{what}{where}: {_list(part['path'], len(part))}"
 
 
 def _leakage(frame: pd.DataFrame) -> list[Problem]:

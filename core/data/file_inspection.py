@@ -116,8 +116,12 @@ def _inspect_file(path: Path) -> InspectedFile:
     return InspectedFile(FileInspection(digest, doubt=doubt, colour=colour), image, stamp)
 
 
-def inspect_files(paths: Sequence[str], progress: Progress | None = None) -> list[FileInspection]:
+def inspect_files(
+    paths: Sequence[str], progress: Progress | None = None, *, seen: Callable[[str, Mammogram], None] | None = None
+) -> list[FileInspection]:
     """The inspection of each file, in this order: stored ones of unchanged files, new ones of the others.
+
+    `seen(content hash, image)` is called, in other threads, with each image that is decoded now.
 
     `progress(done, total)` is called in this thread; an exception it raises ends the work. What is done by then is stored.
     """
@@ -131,7 +135,7 @@ def inspect_files(paths: Sequence[str], progress: Progress | None = None) -> lis
                 report(0, len(paths))
         unknown = [path for path, known_one in zip(paths, known, strict=True) if known_one is None]
         found: list[FileInspection] = []
-        with contextlib.closing(inspect_ahead(unknown)) as results:
+        with contextlib.closing(inspect_ahead(unknown, seen)) as results:
             new = zip(unknown, results, strict=True)
             for inspection in known:
                 if inspection is None:
@@ -156,12 +160,20 @@ def content_hashes(paths: Sequence[str], sizes: Collection[int] = ()) -> list[st
         return [store.content_hash(path, sizes) for path in paths]
 
 
-def inspect_ahead(paths: Sequence[str]) -> Generator[InspectedFile, None, None]:
+def inspect_ahead(
+    paths: Sequence[str], seen: Callable[[str, Mammogram], None] | None = None
+) -> Generator[InspectedFile, None, None]:
     """`inspect_file` of each path by threads, in this order, without the images: many waiting ones would fill the memory."""
     workers = min(4, os.cpu_count() or 1)
-    return read_ahead(
-        lambda path: replace(inspect_file(Path(path)), image=None), paths, workers=workers, ahead=4 * workers, name="check"
-    )
+
+    def inspect(path: str) -> InspectedFile:
+        with one_large_at_a_time():
+            found = _inspect_file(Path(path))
+            if seen is not None and found.image is not None:
+                seen(found.inspection.content_hash, found.image)
+        return replace(found, image=None)
+
+    return read_ahead(inspect, paths, workers=workers, ahead=4 * workers, name="check")
 
 
 class InspectionStore:
@@ -195,7 +207,7 @@ class InspectionStore:
             return None
         found: Any = None
         with self._forgiving():
-            asked = (os.fsencode(path), _stamp_text(stamp), _program())
+            asked = (os.fsencode(path), _stamp_text(stamp), program())
             query = "SELECT look FROM looks WHERE path = ? AND stamp = ? AND program = ?"
             found = self._base.execute(query, asked).fetchone()
         try:
@@ -237,7 +249,7 @@ class InspectionStore:
         if self._base is None or inspected.stamp is None:
             return
         with self._forgiving():
-            row = (os.fsencode(path), _stamp_text(inspected.stamp), _program(), json.dumps(asdict(inspected.inspection)))
+            row = (os.fsencode(path), _stamp_text(inspected.stamp), program(), json.dumps(asdict(inspected.inspection)))
             self._base.execute("INSERT OR REPLACE INTO looks VALUES (?, ?, ?, ?)", row)
             if time.monotonic() - self._committed > _COMMIT_SECONDS:  # others wait to write meanwhile
                 self._base.commit()
@@ -300,7 +312,7 @@ def _stamp_text(stamp: Stamp) -> str:
 
 
 @functools.cache
-def _program() -> str:
+def program() -> str:
     """Changes with whatever decodes images and finds breasts: another program may find something else."""
     digest = hashlib.sha256(core.__version__.encode())
     root = Path(core.__file__).parent

@@ -56,6 +56,17 @@ def merge_manifests(parts: Sequence[tuple[Path, pd.DataFrame]]) -> tuple[pd.Data
     return merged, [*notes, *_warnings(merged)]
 
 
+def related(first: str, second: str) -> bool:
+    """Whether two collections may hold images of the same women; a collection is related to itself."""
+    return first == second or any({first, second} <= relatives for relatives in _RELATIVES)
+
+
+def without_collection(identifier: str, collection: str) -> str:
+    """A patient's identifier without the collection that a merge put in front: `cmmd:D1-0001` is D1-0001."""
+    before, colon, rest = identifier.partition(":")
+    return rest if colon and rest and collection.startswith(before) else identifier
+
+
 def _names(paths: Sequence[Path]) -> list[str]:
     """A name a manifest: its file's, with its folder's where two are called alike."""
     stems = [path.stem for path in paths]
@@ -106,7 +117,7 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
         "test, nobody "
         "can see the leakage by ids. `python -m core data check` compares the images"
         for one, other in combinations(there, 2)
-        if any({one, other} <= relatives for relatives in _RELATIVES)
+        if related(one, other)
     ]
     sources = _by_collection(frame, "label_source")
     if len({source for _, source in sources}) > 1:

@@ -103,7 +103,10 @@ def require_no_leakage(frame: pd.DataFrame) -> None:
     Raises:
         Leakage: names the first few and counts all.
     """
-    remedy = "Put all images of a patient in one split, or empty the split column to have it made by patient."
+    remedy = (
+        "Put all images of a patient in one split, or empty the split column to have it made by patient. `data repair` writes "
+        "a manifest with the split repaired."
+    )
     patients = leaking_patients(frame)
     if patients:
         named = "; ".join(f"{name} in {' and '.join(splits)}" for name, splits in list(patients.items())[:_NAMED])
@@ -121,14 +124,15 @@ def require_no_leakage(frame: pd.DataFrame) -> None:
         )
 
 
-def require_trainable(frame: pd.DataFrame) -> None:
+def require_trainable(frame: pd.DataFrame, *, allow_leakage: bool = False) -> None:
     """Refuse a frame with splits that a training cannot use.
 
     Raises:
-        Leakage: see require_no_leakage.
+        Leakage: see require_no_leakage; not where leakage is allowed.
         BadManifest: train or val lacks benign or malignant images.
     """
-    require_no_leakage(frame)
+    if not allow_leakage:
+        require_no_leakage(frame)
     for split in ("train", "val"):
         labels = set(frame.loc[frame["split"] == split, "label"])
         missing = [label for label in LABELS if label not in labels]

@@ -15,12 +15,13 @@ from pydantic import Field
 
 from core.errors import BadRun, Leakage, NotEnoughData
 from core.evaluate.result import Evaluation
-from core.evaluate.store import read_evaluation
+from core.evaluate.store import evaluate_command, read_evaluation
 from core.files.typed import to_plain
 from core.metrics import TITLES, Difference, Level, PairedShares, RunComparison, Summary, at_level, compare_runs, matched
 from core.metrics.comparison import equivalence
 from core.metrics.headline_auc import score_rule
 from core.metrics.intervals import OrNote
+from core.metrics.leakage_mark import leakage_of_model, leakage_warning_of
 from core.model.card import has_model, read_card
 from core.wording import counted, p_value
 
@@ -81,7 +82,8 @@ class Comparison:
         if isinstance(found, str):
             return found
         words = {
-            "equivalent": f"the runs are equivalent: the whole interval lies within ±{margin:g}",
+            "equivalent": f"the runs are equivalent: the whole {self.statistics.confidence:.0%} interval lies within "
+            f"±{margin:g}",
             "different": f"the runs differ: the {self.statistics.confidence:.0%} interval leaves out 0",
             "not shown": f"neither a difference nor equivalence within ±{margin:g} is shown",
         }[equivalence(found.difference, margin)]
@@ -111,7 +113,7 @@ def compare(first: Run, second: Run, split: str = "test", level: Level = "image"
     def stored(run: Run) -> Evaluation:
         evaluation = read_evaluation(run, split)
         if evaluation is None:
-            raise BadRun(f"{run.name}: not evaluated yet. First: `python -m core evaluate {run.name} --split {split}`")
+            raise BadRun(f"{run.name}: not evaluated yet. First: {evaluate_command(run.name, split)}")
         return evaluation
 
     return compare_evaluations(stored(first), stored(second), level)
@@ -138,6 +140,7 @@ def compare_evaluations(
     thresholds = (summaries[0].threshold, summaries[1].threshold)
     by_image = level == "image"
     applied = [each.thresholds.of_rows(table) if by_image else each.levels[level].threshold for each in (first, second)]  # type: ignore[union-attr]
+    pair = (first, second)
     statistics = compare_runs(
         labels,
         table["score"],
@@ -158,7 +161,7 @@ def compare_evaluations(
         thresholds=thresholds,
         statistics=statistics,
         paired=statistics.paired,
-        warnings=tuple(filter(None, (_levels_differ(*summaries), *map(_outdated, (first, second))))),
+        warnings=tuple(filter(None, (_levels_differ(*summaries), *map(_outdated, pair), *map(_leaks, pair)))),
         by_view=(first.thresholds.words, second.thresholds.words) if by_image else ("", ""),
         rule="" if by_image else score_rule(table["images"], level),
     )
@@ -177,8 +180,16 @@ def _outdated(evaluation: Evaluation) -> str:
     if evaluation.folder is None or not has_model(evaluation.folder):
         return ""
     why = evaluation.outdated(read_card(evaluation.folder))
-    again = f"`python -m core evaluate {evaluation.run} --split {evaluation.split}`"
+    again = evaluate_command(evaluation.run, evaluation.split)
     return f"{evaluation.run}: {why} For metrics of the model as it is: {again}." if why else ""
+
+
+def _leaks(evaluation: Evaluation) -> str:
+    """The mark of a run whose splits leak; "" for none."""
+    if evaluation.folder is None or not has_model(evaluation.folder):
+        return ""
+    warning = leakage_warning_of(leakage_of_model(read_card(evaluation.folder)))
+    return f"{evaluation.run}: {warning}" if warning else ""
 
 
 def _summary(evaluation: Evaluation, level: Level) -> Summary:
@@ -192,6 +203,14 @@ def _require_fair(first: Evaluation, second: Evaluation) -> None:
     """Raises Leakage when one run has seen, in training or validation, patients or files that the other is tested on."""
     if first.split != second.split:
         raise NotEnoughData(f"Expected two evaluations of the same split, got {first.split} and {second.split}.")
+    if first.external is not None and second.external is not None:  # each has left out its own patients
+        if first.external.content != second.external.content:
+            raise NotEnoughData(
+                f"{first.split} is not the same set for both runs: {first.external.size_words} for {first.run}, "
+                f"{second.external.size_words} for {second.run}, with other images, patients or labels. Evaluate both on one "
+                "manifest."
+            )
+        return
     for learner, tested in ((first, second), (second, first)):
         seen, tests = _manifest(learner.folder), _manifest(tested.folder)
         if seen.empty or tests.empty:

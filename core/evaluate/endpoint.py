@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import ConfigDict, Field
 
+from core.data.identity import patients_known
 from core.errors import BadConfig, BadRun
 from core.files.atomic import replacing
 from core.files.typed import from_plain, to_plain
@@ -182,7 +183,7 @@ def declare(run: Run, metric: str, level: str, rule: ThresholdRule | None = None
         rule: of the threshold; None takes the one that is frozen with the model, or that the run is configured with.
 
     Raises:
-        BadConfig: no such metric or level.
+        BadConfig: no such metric or level, or breasts or patients of a run whose manifest knows no patient.
         BadRun: the record of accesses is damaged, so that nobody can say whether this comes before one; it cannot be written.
     """
     if metric not in TITLES or level not in get_args(Level):
@@ -190,6 +191,8 @@ def declare(run: Run, metric: str, level: str, rule: ThresholdRule | None = None
             f"endpoint {metric} by {level}: expected a metric of {', '.join(TITLES)} and a level of "
             f"{', '.join(get_args(Level))}"
         )
+    if level != "image" and not patients_known(run.manifest()):
+        raise BadConfig(f"endpoint {metric} by {level}: the manifest knows no patient, so that only images can be counted")
     chosen = rule or rule_of_run(run)
     with holding(run.path, EVALUATION):  # no evaluation is counted in between
         read_declared(run.path)  # a damaged file is never written over

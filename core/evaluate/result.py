@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_ser
 from core.config.schema import EvaluationConfig
 from core.data.identity import patients_known
 from core.evaluate.baselines import Baseline
+from core.evaluate.external_set import ExternalSet
 from core.evaluate.further import FurtherColumn
 from core.files.typed import from_plain, to_plain
 from core.metrics import (
@@ -42,13 +43,14 @@ COLUMNS = ("path", "patient_id", "laterality", "view", "label", "split", "score"
 AGAIN = "not computed by the version that made this evaluation: evaluate the split again"
 
 
-UNREADABLE, REFUSED = "unreadable", "refused"
+UNREADABLE, REFUSED, OVERLAP = "unreadable", "refused", "overlap"
 
 
 @dataclass(frozen=True)
 class Excluded:
-    """An image of the split that has no score, and why. `kind`: it could not be read (or is no longer the same file), or the
-    model gives it no verdict; "" and no `label` in an evaluation of an earlier version."""
+    """An image of the split that is in no metric, and why. `kind`: it could not be read (or is no longer the same file), the
+    model gives it no verdict, or (in an external test set) it is of the run's own patients; "" and no `label` in an
+    evaluation of an earlier version."""
 
     path: str
     reason: str
@@ -65,7 +67,7 @@ def excluded_words(excluded: Sequence[Excluded]) -> str:
         why = f": it {_left(only.kind, 1)}" if only.kind else ""
         return f"1 {only.label} image was left out{why}" if only.label else f"1 image was left out{why}"
     counts = Counter(item.kind for item in excluded)
-    parts = [f"{counts[kind]:,} {_left(kind, counts[kind])}" for kind in (UNREADABLE, REFUSED) if counts[kind]]
+    parts = [f"{counts[kind]:,} {_left(kind, counts[kind])}" for kind in (OVERLAP, UNREADABLE, REFUSED) if counts[kind]]
     malignant = sum(item.label == "malignant" for item in excluded)
     stated = f", {malignant:,} of them malignant" if all(item.label for item in excluded) else ""
     return f"{len(excluded):,} images were left out{stated}" + (f": {', '.join(parts)}" if parts else "")
@@ -81,6 +83,8 @@ def _left(kind: str, count: int) -> str:
     """What happened to `count` images, as a verb phrase."""
     if kind == UNREADABLE:
         return "could not be used"
+    if kind == OVERLAP:
+        return f"{'is' if count == 1 else 'are'} of patients or files that the run has itself"
     return f"could be read but {'was' if count == 1 else 'were'} refused a verdict"
 
 
@@ -205,6 +209,8 @@ class Evaluation:
     `view_thresholds` are those of model.json: where views have thresholds of their own, every decision about an image was made
     at its view's (`thresholds`).
 
+    `external` says what the images are where they are no split of the run's own data.
+
     What an evaluation by an earlier version lacks is AGAIN (a note), or empty.
     """
 
@@ -237,6 +243,7 @@ class Evaluation:
     equivalence_margin: float = MARGIN
     view_thresholds: dict[str, float | str] = field(default_factory=dict)
     version: int = VERSION
+    external: ExternalSet | None = None
     folder: Annotated[Path | None, Field(exclude=True)] = None
 
     @property

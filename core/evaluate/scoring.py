@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -32,11 +32,21 @@ _BATCH_IMAGES, _BATCH_PIXELS = 16, 4_000_000
 
 @dataclass
 class Scored:
-    """By row index, in the order of the rows: `scores`, and `facts` of each scored image."""
+    """By row index, in the order of the rows: `scores`, `facts` of each scored image, and its file's `hashes` (SHA-256)."""
 
     scores: dict[Any, float] = field(default_factory=dict)
     facts: dict[Any, dict[str, str]] = field(default_factory=dict)
+    hashes: dict[Any, str] = field(default_factory=dict)
     excluded: list[Excluded] = field(default_factory=list)
+
+    def of(self, rows: Collection[Any]) -> Scored:
+        """Of these rows only, with the same images left out."""
+        chosen = set(rows)
+
+        def part(found: dict[Any, Any]) -> dict[Any, Any]:
+            return {row: value for row, value in found.items() if row in chosen}
+
+        return Scored(part(self.scores), part(self.facts), part(self.hashes), self.excluded)
 
 
 def rows_of(run: Run, split: str) -> pd.DataFrame:
@@ -44,13 +54,14 @@ def rows_of(run: Run, split: str) -> pd.DataFrame:
 
     Raises:
         BadManifest: no such split.
-        Leakage: a patient, or an identical file, stands in two splits.
+        Leakage: a patient, or an identical file, stands in two splits, which the run's configuration does not allow.
         NotEnoughData: the split has no image.
     """
     if split not in SPLITS:
         raise BadManifest(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     frame = run.manifest().reset_index(drop=True)
-    require_no_leakage(frame[~is_excluded(frame)])
+    if not run.config().data.allow_leakage:  # the run's model carries the mark
+        require_no_leakage(frame[~is_excluded(frame)])
     rows = labelled(frame[frame["split"] == split])
     if rows.empty:
         there = ", ".join(f"{name} ({count})" for name, count in frame["split"].value_counts().sort_index().items())
@@ -118,6 +129,7 @@ def _judge(batch: dict[Any, CachedImage], predictor: Predictor, rows: pd.DataFra
         else:
             result.scores[index] = prediction.score
             result.facts[index] = facts_of(image)
+            result.hashes[index] = image.content_hash
 
 
 def training_facts(manifest: pd.DataFrame, cache: PreparedCache, tick: Callable[[], None] | None = None) -> dict[Any, dict]:

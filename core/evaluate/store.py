@@ -21,6 +21,7 @@ from core.metrics.operating_points import DECIMALS
 from core.runs.folder import was_deleted
 from core.runs.locks import EVALUATION as LOCK
 from core.runs.locks import holding
+from core.runs.test_set.external import externals, is_external, require_split, short_name
 from core.runs.test_set.provenance import EVALUATION, read_entries
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ def read_evaluation(run: Run, split: str = "test") -> Evaluation | None:
     """What the last `evaluate` of this split wrote; None when there is none.
 
     Raises:
+        BadManifest: no such split.
         BadRun: evaluation.json or the predictions are damaged.
     """
-    entry = read_entries(run.path).get(split)
+    entry = read_entries(run.path).get(require_split(split))
     if not entry or set(entry) == {"refrozen"}:  # a fork's threshold may be chosen again before its own test
         return None
     try:
@@ -56,9 +58,21 @@ def read_evaluation(run: Run, split: str = "test") -> Evaluation | None:
     except (LookupError, TypeError, ValueError) as error:
         raise BadRun(
             f"{run.path / EVALUATION}: the entry of {split} is damaged or of another version ({error}). "
-            f"Evaluate again: `python -m core evaluate {run.name} --split {split}`."
+            f"Evaluate again: {evaluate_command(run.name, split)}."
         ) from error
     return replace(found, predictions=read_predictions(run, split))
+
+
+def evaluate_command(run: str, split: str) -> str:
+    """The command that evaluates this split, or this external test set, to be shown as code."""
+    which = f"--manifest M.csv --name {short_name(split)}" if is_external(split) else f"--split {split}"
+    return f"`python -m core evaluate {run} {which}`"
+
+
+def external_splits(run: Run) -> list[str]:
+    """The names of the external test sets that the run was evaluated on, sorted. Raises BadRun: evaluation.json is damaged."""
+    entries = read_entries(run.path)
+    return [split for split in externals(entries) if (entries[split] or {}).get("opened")]
 
 
 def _require_whole(found: Evaluation) -> None:
@@ -102,9 +116,7 @@ def read_predictions(run: Run, split: str) -> pd.DataFrame:
         return frame.assign(score=scores)
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or error
-        raise BadRun(
-            f"{path}: cannot be read ({words}). Evaluate again: `python -m core evaluate {run.name} --split {split}`."
-        ) from error
+        raise BadRun(f"{path}: cannot be read ({words}). Evaluate again: {evaluate_command(run.name, split)}.") from error
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -152,18 +164,32 @@ def write_facts(folder: Path, manifest: pd.DataFrame, facts: Mapping[Any, Mappin
         raise BadRun(f"{folder.name}: {FACTS} cannot be written ({error.strerror or error}). Free some space.") from error
 
 
-def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
-    """Predictions first: an entry in evaluation.json always has its file."""
+def write_evaluation(folder: Path, evaluation: Evaluation, unlabelled: pd.DataFrame | None = None) -> None:
+    """Predictions first: an entry in evaluation.json always has its file.
+
+    `unlabelled`: scores of images without a label, for predictions/unlabelled-<split>.csv, in place of earlier ones; None
+    leaves what is there.
+    """
     stream = io.StringIO()
     evaluation.predictions.to_csv(stream, index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")
     try:
         (folder / "predictions").mkdir(exist_ok=True)
         write_text(folder / "predictions" / f"{evaluation.split}.csv", stream.getvalue())
+        if unlabelled is not None:
+            _write_unlabelled(folder / "predictions" / f"unlabelled-{evaluation.split}.csv", unlabelled)
         write_entries(folder, read_entries(folder) | {evaluation.split: evaluation.to_dict()})
     except OSError as error:
         if not folder.is_dir():
             raise was_deleted(folder) from error
         raise BadRun(f"{folder.name}: the metrics cannot be written ({error.strerror or error}). Free some space.") from error
+
+
+def _write_unlabelled(path: Path, unlabelled: pd.DataFrame) -> None:
+    if unlabelled.empty:
+        path.unlink(missing_ok=True)
+        return
+    text = unlabelled.to_csv(index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")
+    write_text(path, text)
 
 
 def write_entries(folder: Path, entries: dict[str, Any]) -> None:

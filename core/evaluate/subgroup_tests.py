@@ -57,7 +57,7 @@ def equivalent(row: Subgroup, margin: float) -> tuple[Tested, ...]:
     )
 
 
-def equivalence_sentence(rows: Sequence[Subgroup], margin: float) -> str:
+def equivalence_sentence(rows: Sequence[Subgroup], margin: float, confidence: float) -> str:
     """How many of the table's tests show that a group is equivalent to the others, in words; "" where nothing was tested."""
     made, shown, unclear = Counter[str](), Counter[str](), 0
     for row, each in _tests(rows):
@@ -70,8 +70,8 @@ def equivalence_sentence(rows: Sequence[Subgroup], margin: float) -> str:
     by_metric = ", ".join(f"{name} {shown[name]} of {made[name]}" for name in made)
     neither = "" if not unclear else f" For {unclear} neither a difference nor equivalence is shown."
     return (
-        f"Shown to be equivalent within ±{margin:g} (the whole interval of the difference lies within it; not adjusted for "
-        f"the number of tests): {sum(shown.values())} of {sum(made.values())} ({by_metric}).{neither}"
+        f"Shown to be equivalent within ±{margin:g} (the whole {confidence:.0%} interval of the difference lies within it; "
+        f"not adjusted for the number of tests): {sum(shown.values())} of {sum(made.values())} ({by_metric}).{neither}"
     )
 
 

@@ -11,7 +11,7 @@ from core.config.schema import EvaluationConfig
 from core.errors import BadRun, NotEnoughData
 from core.evaluate.fitted import fitted_predictions
 from core.evaluate.result import Refreeze
-from core.evaluate.store import lock, write_entries
+from core.evaluate.store import external_splits, lock, write_entries
 from core.files.typed import to_plain
 from core.metrics import (
     CalibrationMethod,
@@ -26,8 +26,9 @@ from core.metrics import (
 )
 from core.metrics.operating_points import DECIMALS
 from core.runs.test_set.access_log import note_threshold
+from core.runs.test_set.external import short_name
 from core.runs.test_set.provenance import evaluation_count, read_entries, read_parent
-from core.wording import times
+from core.wording import listed, times
 
 if TYPE_CHECKING:
     from core.model.card import ModelCard
@@ -61,11 +62,12 @@ def refreeze(run: Run, rule: ThresholdRule, *, calibration: CalibrationMethod | 
 
     Args:
         calibration: fit this one as well; None keeps the model's.
-        reopen: allow it although the test set was evaluated, which is written down in evaluation.json: whoever has seen test
-            metrics and then chooses has chosen on the test set.
+        reopen: allow it although the test set, or an external one, was evaluated, which is written down in evaluation.json:
+            whoever has seen test metrics and then chooses has chosen on the test set.
 
     Raises:
-        BadRun: the test set was evaluated; the run is being trained; it has no model, or no validation predictions.
+        BadRun: the test set, or an external one, was evaluated; the run is being trained; it has no model, or no validation
+            predictions.
         NotEnoughData: validation has one class only, or cannot be calibrated.
     """
     from core.model.store import update_card
@@ -74,26 +76,43 @@ def refreeze(run: Run, rule: ThresholdRule, *, calibration: CalibrationMethod | 
     try:
         with lock(run):
             card, entries = run.model_card(), read_entries(run.path)
-            evaluations = evaluation_count(run.path)
-            if evaluations and not reopen:
+            evaluated = evaluated_sets(run)
+            if evaluated and not reopen:
                 raise BadRun(
-                    f"{run.name}: its test set has been evaluated {times(evaluations)}{_before(run)}; a threshold chosen now "
-                    "would be chosen with the test set in view. Start a new run, or say --reopen: it is written down and "
-                    "stands in the report."
+                    f"{run.name}: {_evaluated_words(run, evaluated)}; a threshold chosen now would be chosen with the test set "
+                    "in view. Start a new run, or say --reopen: it is written down and stands in the report."
                 )
             validation = _validation(run)
             chosen = _changes(validation, rule, calibration)
             before, after = card.image_thresholds, chosen.image_thresholds
-            if evaluations:
-                now = datetime.now(UTC).isoformat(timespec="seconds")
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            for split, evaluations in evaluated.items():
                 change = Refreeze(now, before.common, after.common, rule.kind, evaluations, before.own, after.own)
-                # Written down first: a choice that nobody recorded must not happen.
-                entries.setdefault("test", {}).setdefault("refrozen", []).append(to_plain(change))
+                entries.setdefault(split, {}).setdefault("refrozen", []).append(to_plain(change))
+            if evaluated:  # written down first: a choice that nobody recorded must not happen
                 write_entries(run.path, entries)
             note_threshold(run.path, f"{_exactly(before)} to {_exactly(after)}, {rule.kind}")
             return update_card(run.path, chosen)
     finally:
         training.release()
+
+
+def evaluated_sets(run: Run) -> dict[str, int]:
+    """How often the test set and the external ones were evaluated, by name; those that never were are not named.
+
+    Raises:
+        BadRun: evaluation.json or parent.json is damaged.
+    """
+    entries, own = read_entries(run.path), evaluation_count(run.path)
+    others = {split: int(entries[split].get("opened", 0)) for split in external_splits(run)}
+    return ({"test": own} if own else {}) | others
+
+
+def _evaluated_words(run: Run, evaluated: dict[str, int]) -> str:
+    names = {split: f"the external test set {short_name(split)}" for split in evaluated} | {"test": "its test set"}
+    before = {"test": _before(run)}
+    said = [f"{names[split]} has been evaluated {times(count)}{before.get(split, '')}" for split, count in evaluated.items()]
+    return listed(said)
 
 
 def _exactly(thresholds: ViewThresholds) -> str:

@@ -22,13 +22,14 @@ from core.heatmap_audit.detection import detection_of
 from core.heatmap_audit.results import Curve, Finding, HeatmapAudit, MethodAudit
 from core.heatmap_audit.sampling import sample, spread
 from core.heatmap_audit.settings import AuditSettings
-from core.heatmap_audit.store import Partial, external_name, read_heatmap_audit, write_heatmap_audit
+from core.heatmap_audit.store import Partial, read_heatmap_audit, write_heatmap_audit
 from core.heatmap_audit.summaries import curve_of, metrics_of
 from core.heatmap_audit.verdict import verdict_of
 from core.metrics import MIN_PATIENTS
 from core.runs.folder import Presence, require_regular
 from core.runs.test_set.access_log import record, record_for_run
 from core.runs.test_set.accesses import AUDIT
+from core.runs.test_set.external import external_name
 from core.runs.test_set.identity import all_test_sets, closed_sizes, frame_keys, sealed_by, sealed_rows
 
 if TYPE_CHECKING:
@@ -283,7 +284,11 @@ def _notes(every: int, rows: pd.DataFrame, settings: AuditSettings, *, external:
         "game; and without tolerance. Chance is a pixel drawn blindly from the breast.",
         f"Deletion and insertion: {settings.steps} steps over the breast, pixels blurred by {settings.blur:.1%} of the longer "
         f"side. These, shuffled weights and shift: on at most {settings.perturbed} images drawn by seed {settings.seed}, "
-        "patients with and without a malignant image in turns, of each one image before a second, malignant ones first.",
+        + (
+            "patients with and without a malignant image in turns, of each one image before a second, malignant ones first."
+            if whose == "patients"
+            else "malignant and benign ones in turns."
+        ),
         "Every learned weight tensor is shuffled within itself, all at once, one seed. What is not learned stays.",
         "Only malignant images whose lesion is known count for localisation. A heatmap is as coarse as the layer it is read "
         "from; none of this shows that it outlines disease.",
@@ -291,8 +296,8 @@ def _notes(every: int, rows: pd.DataFrame, settings: AuditSettings, *, external:
     if taken < every:
         notes.insert(
             0,
-            f"A sample: {taken} of {every} images, whole patients drawn by seed {settings.seed}, patients with and "
-            "without a malignant image in turns.",
+            f"A sample: {taken} of {every} images, drawn by seed {settings.seed}, "
+            + ("whole patients, with and without a malignant image in turns." if whose == "patients" else "by label in turns."),
         )
     if external:
         notes.insert(0, "Another data set than the run's own: nothing of it was used to train or to choose the threshold.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+import pandas as pd
 from pydantic import BeforeValidator, Field, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
 
+from core.data.identity import patients_known
 from core.heatmap_audit.settings import AuditSettings
 from core.metrics import Estimate, Interval
 from core.metrics.froc import Froc
@@ -115,6 +118,17 @@ class Case:
         return "hit" in self.values
 
 
+def unit_of(cases: Sequence[Case]) -> str:
+    """What these images are counted and resampled by: "patient", or "image" where no patient is known."""
+    frame = pd.DataFrame([(case.path, case.patient_id) for case in cases], columns=["path", "patient_id"])
+    return "patient" if patients_known(frame) else "image"
+
+
+def images_words(images: int, patients: int, unit: str) -> str:
+    """`20 images of 10 patients`; only the images where no patient is known."""
+    return counted(images, "image") + (f" of {counted(patients, 'patient')}" if unit == "patient" else "")
+
+
 @dataclass(frozen=True)
 class Finding:
     """What one map gave: its case, curves by "kind order" (empty where it was not perturbed), the layer it was read from,
@@ -137,6 +151,11 @@ class MethodAudit:
     cases: tuple[Case, ...]
     verdict: tuple[str, ...]
     detection: Froc | str = "not computed by the version that made this audit: audit again"
+
+    @property
+    def unit(self) -> str:
+        """As `unit_of`."""
+        return unit_of(self.cases)
 
     @property
     def flagged(self) -> tuple[Case, ...]:
@@ -163,7 +182,8 @@ class MethodAudit:
 
     def table_rows(self) -> list[tuple[str, str, str, str]]:
         """(title, value, interval, note) as text, a row a metric."""
-        return [*map(_row, self.metrics), *detection_rows(self.detection)]
+        unit = self.unit
+        return [*(_row(metric, unit) for metric in self.metrics), *detection_rows(self.detection, unit)]
 
 
 # (path, reason), and an object with these names in JSON.
@@ -198,6 +218,11 @@ class HeatmapAudit:
     notes: tuple[str, ...] = ()
 
     @property
+    def size(self) -> str:
+        """How many images of how many patients were audited, in words."""
+        return images_words(self.images, self.patients, self.methods[0].unit if self.methods else "patient")
+
+    @property
     def external(self) -> bool:
         """Whether the images are of another data set than the run's."""
         return self.split.startswith("external-")
@@ -215,16 +240,14 @@ class HeatmapAudit:
         return {"version": VERSION} | plain(self)
 
 
-def detection_rows(detection: Froc | str) -> list[tuple[str, str, str, str]]:
+def detection_rows(detection: Froc | str, unit: str) -> list[tuple[str, str, str, str]]:
     if isinstance(detection, str):
         return [("AFROC area", "–", "", detection)]
-    rests = ", ".join(
-        (
-            counted(detection.lesions, "lesion"),
-            f"{counted(detection.lesion_free, 'benign image')} where every mark is false",
-            counted(detection.patients, "patient"),
-        )
+    rests = (
+        f"{counted(detection.lesions, 'lesion')}, {counted(detection.lesion_free, 'benign image')} where every mark is false"
     )
+    if unit == "patient":
+        rests += f", {counted(detection.patients, 'patient')}"
     rows = [("AFROC area", detection.area, f"{rests}; peaks rated by score")]
     rows += [
         (f"Lesions found at {rate:g} false mark{'' if rate == 1 else 's'} an image", found, rests)
@@ -238,8 +261,8 @@ def detection_rows(detection: Froc | str) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _row(metric: Metric) -> tuple[str, str, str, str]:
-    rests = f"{counted(metric.images, 'image')} of {counted(metric.patients, 'patient')}"
+def _row(metric: Metric, unit: str) -> tuple[str, str, str, str]:
+    rests = images_words(metric.images, metric.patients, unit)
     if isinstance(metric.value, str):
         return metric.title, "–", "", metric.value
     beside = [

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from core.data import SPLITS
-from core.errors import BadManifest, BadRun
+from core.errors import BadRun
 from core.files.atomic import write_text
 from core.files.typed import from_plain, to_plain
 from core.files.untrusted import LARGE, open_to_write, parse_json, read_json, read_text
 from core.heatmap_audit.results import VERSION, Finding, HeatmapAudit
 from core.runs.folder import was_deleted
+from core.runs.test_set.external import is_external, require_split
 
 if TYPE_CHECKING:
     from core.runs import Run
 
-_NAME = re.compile(r"external-[a-z0-9][a-z0-9_.-]*")
-
 
 def audit_path(run: Run, split: str) -> Path:
     """Where the audit of this split lies. Raises BadManifest: no such split."""
-    if split not in SPLITS and not _NAME.fullmatch(split):
-        raise BadManifest(f"split: expected one of {', '.join(SPLITS)}, or external-NAME, got {split!r}")
-    return run.path / "explain" / f"audit-{split}.json"
+    return run.path / "explain" / f"audit-{require_split(split)}.json"
 
 
 def read_heatmap_audit(run: Run, split: str = "test") -> HeatmapAudit | None:
@@ -70,14 +66,7 @@ def audited_splits(run: Run) -> list[str]:
     """The splits of this run that have an audit: its own first, then other data sets by name."""
     found = [path.stem.removeprefix("audit-") for path in sorted((run.path / "explain").glob("audit-*.json"))]
     own = [split for split in SPLITS if split in found]
-    return own + [split for split in found if _NAME.fullmatch(split)]
-
-
-def external_name(manifest: Path) -> str:
-    """The split's name for another data set's manifest: `external-` and the file's name, or its folder's if that says more."""
-    stem = manifest.parent.name if manifest.stem == "manifest" and manifest.parent.name else manifest.stem
-    name = re.sub(r"[^a-z0-9_.-]+", "-", stem.lower()).strip("-._")
-    return f"external-{name or 'data'}"
+    return own + [split for split in found if is_external(split)]
 
 
 class Partial:

@@ -20,11 +20,13 @@ from core.heatmap_audit.results import (
     Curve,
     Metric,
     Reference,
+    unit_of,
 )
 from core.heatmap_audit.settings import AuditSettings
 from core.metrics import MIN_PATIENTS, Interval
 from core.metrics.bootstrap import Patients, percentiles, resamples
 from core.metrics.proportions import clustered_wilson
+from core.wording import counted
 
 Values = NDArray[np.float64]
 # Means of these are shares of images: Wilson's interval, which does not shrink to nothing at 0 and 1.
@@ -33,13 +35,13 @@ _SHARES = ("hit", "hit_exact")
 
 def metrics_of(cases: Sequence[Case], settings: AuditSettings) -> tuple[Metric, ...]:
     """Every metric of TITLES that any case has a value for; localisation for right and wrong decisions apart too."""
-    metrics = []
+    metrics, unit = [], unit_of(cases)
     for key in TITLES:
         for group, belongs in _groups(key).items():
             chosen = [case for case in cases if belongs(case)]
             if group == ALL and not any(key in case.values for case in chosen):
                 break
-            metrics.append(_metric(key, group, [case for case in chosen if key in case.values], settings))
+            metrics.append(_metric(key, group, [case for case in chosen if key in case.values], settings, unit))
     return tuple(metrics)
 
 
@@ -61,13 +63,14 @@ def _groups(key: str) -> dict[str, Callable[[Case], bool]]:
     return {ALL: lambda case: True}
 
 
-def _metric(key: str, group: str, cases: Sequence[Case], settings: AuditSettings) -> Metric:
+def _metric(key: str, group: str, cases: Sequence[Case], settings: AuditSettings, unit: str) -> Metric:
     groups = [case.patient_id for case in cases]
     count = len(set(groups))
     names = dict.fromkeys(name.partition(":")[2] for case in cases for name in case.values if name.startswith(f"{key}:"))
     if count < MIN_PATIENTS:
-        have = "no patient" if count == 0 else "only 1 patient" if count == 1 else f"only {count} patients"
-        return Metric(key, group, f"{have} with such images: too few, at least {MIN_PATIENTS} needed", len(cases), count)
+        have = f"only {counted(count, unit)}" if count else f"no {unit}"
+        which = "with such images" if unit == "patient" else "of this kind"
+        return Metric(key, group, f"{have} {which}: too few, at least {MIN_PATIENTS} needed", len(cases), count)
     values = np.array([case.values[key] for case in cases])
     references = {}
     for name in names:

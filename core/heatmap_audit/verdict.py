@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.heatmap_audit.results import ALL, CALLED, CORRECT, WRONG, Case, Curve, Metric
+from core.heatmap_audit.results import ALL, CALLED, CORRECT, WRONG, Case, Curve, Metric, unit_of
 from core.metrics import Interval
 from core.wording import counted
 
@@ -37,10 +37,13 @@ def _pointing(metrics: dict[tuple[str, str], Metric], cases: Sequence[Case]) -> 
     hits = sum(case.values["hit"] > 0.5 for case in located)
     metric = metrics[("hit", ALL)]
     patients = len({case.patient_id for case in located})
-    whose = f"{counted(len(located), 'malignant image')} with a known lesion ({counted(patients, 'patient')})"
+    unit = unit_of(cases)
+    whose = f"{counted(len(located), 'malignant image')} with a known lesion"
+    if unit == "patient":
+        whose += f" ({counted(patients, 'patient')})"
     start = f"In {hits} of {whose} the map's peak lies in it"
     if isinstance(metric.value, str):
-        return [f"{start}; these are too few patients for an interval, and for a conclusion."]
+        return [f"{start}; these are too few {unit}s for an interval, and for a conclusion."]
     sentences = [f"{start} or within the tolerance: {_compared(metric, 'chance')}"]
     sentences.append(f"Compared with always pointing at the centre of the breast: {_compared(metric, 'centre')}")
     right, wrong = (metrics.get(("hit", group)) for group in (CORRECT, WRONG))

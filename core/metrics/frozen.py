@@ -57,7 +57,8 @@ class Frozen(BaseModel):
     `threshold` is that of images, `thresholds` has those of breasts and patients (or why there is none), whose mean scores are
     on another scale; `calibrations` likewise. `view_thresholds` has those of images by view, where the rule gives each view its
     own. `threshold_room` is how far below the score that the rule chose they lie; `target_sensitivity` the rule's, where it has
-    one. `chance` says why the validation scores do not show that the model is better than chance, "" when they do.
+    one. `chance` says why the validation scores do not show that the model is better than chance, "" when they do;
+    `leakage` what stands in several splits although the training was allowed, "" for nothing.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")
@@ -71,6 +72,7 @@ class Frozen(BaseModel):
     calibration: FrozenCalibration | None = None
     calibrations: dict[str, FrozenCalibration] | None = None
     chance: str | None = None
+    leakage: str | None = None
 
     @property
     def image_thresholds(self) -> ViewThresholds:

@@ -117,7 +117,7 @@ def _no_better_than_prevalence(table: pd.DataFrame, method: CalibrationMethod) -
     if own < reference:
         return ""
     return (
-        f"no probability is shown: on validation, cross-validated, calibrated scores (Brier score {own:.4f}) are no better "
+        f"on validation, cross-validated, calibrated scores (Brier score {own:.4f}) are no better "
         f"than predicting the share of malignant for everybody ({reference:.4f})"
     )
 

@@ -64,7 +64,7 @@ class Metadata:
         """What the comparison shows, in words: the same on every page, in the report and on the command line."""
         what = f"{metadata_words(self.columns)} together" if self.feature == ALL else f"{feature_words(self.feature)} alone"
         if isinstance(self.difference, str):
-            return f"It is not known whether the model tells more than {what}: {self.difference}."
+            return f"It is not known whether the model tells more than {what}: {self.difference.rstrip('.')}."
         change = f"AUC {self.difference.value:+.3f} [{self.difference.low:+.3f}, {self.difference.high:+.3f}], p {_p(self.p)}"
         if self.tells_more:
             words = f"The model tells more than {what} ({change})."

@@ -85,7 +85,7 @@ def shortcut_audit(
         raise NotEnoughData(f"Shortcut audit: {why}.")
     fold, numbers = np.zeros(labels.size, dtype=np.int64), frozenset((*NUMBERS, *numeric))
     if training is None:
-        fold = _folds(labels, patients, min(folds, *of_class.values()), seed)
+        fold = patient_folds(labels, patients, min(folds, *of_class.values()), seed)
         learner = Learner(metadata, labels, metadata, fold, seed, numbers)
     else:
         taught, _ = checked(training[0], np.zeros(len(training[1])), both_classes=True)
@@ -186,7 +186,7 @@ def strata_of(column: pd.Series, *, numeric: bool = False) -> tuple[NDArray[Any]
     return strata, True
 
 
-def _folds(labels: Labels, patients: Patients, folds: int, seed: int) -> NDArray[np.int64]:
+def patient_folds(labels: Labels, patients: Patients, folds: int, seed: int) -> NDArray[np.int64]:
     """A fold for each image; a patient's images share one, and the malignant patients are spread evenly."""
     malignant = np.bincount(patients.index, weights=labels, minlength=patients.count) > 0
     fold = np.empty(patients.count, dtype=np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +15,7 @@ from core.config import Config
 from core.data import is_synthetic
 from core.data.identity import patients_known, without_patient
 from core.errors import BadRun
-from core.evaluate import Evaluation, read_evaluation
+from core.evaluate import Evaluation, external_splits, read_evaluation
 from core.evaluate.endpoint import Declared, read_declared
 from core.evaluate.fitted import fitted_words
 from core.evaluate.headline import headline_aucs
@@ -25,6 +25,7 @@ from core.metrics import Interval
 from core.metrics.chance import CONFIDENCE
 from core.metrics.composition import Association, associations
 from core.metrics.headline_auc import HeadlineAuc
+from core.metrics.levels import LEVELS, Level, at_level
 from core.metrics.summary import auc_or_note
 from core.model.card import ModelCard
 from core.report.document import Author
@@ -33,6 +34,7 @@ from core.runs.events import EpochEvent, Event, LastEvents, remember
 from core.runs.split_origin import NOT_RECORDED, SplitOrigin, read_split_origin
 from core.runs.status import read_status
 from core.runs.test_set.accesses import Access, accesses
+from core.runs.test_set.identity import fingerprint
 from core.runs.test_set.models import TestSetUse, test_set_use
 from core.runs.test_set.provenance import Parent, read_parent
 
@@ -59,7 +61,8 @@ class Left:
 @dataclass(frozen=True)
 class Material:
     """What was read from the run folder; what stands in a damaged record is stated in words. `audits` of the heatmaps by split;
-    `parent`: the run that a fork began with.
+    `parent`: the run that a fork began with; `externals`: evaluations on other collections, apart from those of the run's own
+    splits (`evaluations`).
     """
 
     run: Run
@@ -71,6 +74,7 @@ class Material:
     audits: dict[str, HeatmapAudit | str]
     notes: Notes
     parent: Parent | None = None
+    externals: dict[str, Evaluation] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -133,12 +137,24 @@ class Material:
         return self._read(accesses)
 
     @cached_property
+    def level_against_chance(self) -> Level:
+        """The level of the AUC that decides whether the model is better than chance: of the primary endpoint, else images."""
+        declared = self.declared
+        if self.test is None or isinstance(declared, str) or declared.endpoint is None or not declared.before:
+            return "image"
+        by = dict(zip(map(str, LEVELS), LEVELS, strict=True)).get(declared.endpoint.level, "image")
+        return by if declared.endpoint.metric == "auc" and self.patients_known else "image"
+
+    @cached_property
     def auc_against_chance(self) -> Interval | str:
-        """Of images, with the limits that decide whether a model is better than chance: of one level for every run."""
-        evaluation = self.shown
-        if evaluation is None or evaluation.summary.confidence == CONFIDENCE:
-            return "not evaluated" if evaluation is None else evaluation.summary["auc"]
-        frame = evaluation.predictions
+        """With the limits that decide whether a model is better than chance: of one level of confidence for every run."""
+        evaluation, level = self.shown, self.level_against_chance
+        if evaluation is None:
+            return "not evaluated"
+        summary = evaluation.levels[level]
+        if isinstance(summary, str) or summary.confidence == CONFIDENCE:
+            return summary if isinstance(summary, str) else summary["auc"]
+        frame = at_level(evaluation.predictions, level)
         return auc_or_note((frame["label"] == "malignant").to_numpy(), frame["score"], frame["patient_id"], CONFIDENCE)
 
     @cached_property
@@ -226,6 +242,7 @@ def read_material(run: Run) -> Material:
         audits={split: audit for split, audit in audits.items() if audit is not None},
         notes=read_notes(run.path / FILE),
         parent=read_parent(run.path),
+        externals={split: found for split in external_splits(run) if (found := read_evaluation(run, split)) is not None},
     )
 
 
@@ -252,13 +269,7 @@ def split_fingerprint(rows: pd.DataFrame, split: str) -> str:
     Two runs with the same fingerprint were evaluated on the same images. Images count by content hash where the
     manifest has one, else by file name.
     """
-    part = rows[rows["split"] == split]
-    hashes = part["content_hash"] if "content_hash" in part.columns else pd.Series("", index=part.index)
-    lines = sorted(
-        f"{content or Path(str(path)).name}\0{patient}\0{label}"
-        for path, patient, label, content in zip(part["path"], part["patient_id"], part["label"], hashes, strict=True)
-    )
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] if lines else "–"
+    return fingerprint(rows[rows["split"] == split])
 
 
 def sha256_of(path: Path) -> str:

@@ -54,7 +54,7 @@ class ResumeEvent(_OnMachine):
 
 
 class PrepareEvent(_Line):
-    """Progress before the first step or after the last. `what`: "hashes", "features", "gate"; images without one."""
+    """Progress before the first step or after the last. `what`: "hashes", "copies", "features", "gate"; images without one."""
 
     type: Literal["prepare"]
     done: Count

@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 
 from core.data.cache import clear_all
+from core.data.copies.store import delete_fingerprints
 from core.data.file_inspection import delete_inspections
 from core.errors import BadRun
 from core.files.paths import cache_root
@@ -34,4 +35,5 @@ def clear(checkpoints: Path) -> int:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise BadRun(f"{names[0]}{more}: it trains on the prepared images. Stop it first, or wait until it has ended.")
     delete_inspections()
+    delete_fingerprints()
     return clear_all(cache_root())

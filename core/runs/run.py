@@ -86,7 +86,7 @@ class Run:
         `frame` has the columns of a manifest; where no row has a split, patients are split as `config.data` says.
 
         Raises:
-            Leakage: a patient, or an identical file, stands in two splits.
+            Leakage: a patient, or an identical file, stands in two splits, and `data.allow_leakage` is off.
             BadManifest: train or val lacks a class, or rows lack a split.
             BadConfig: no such architecture, or a device or precision this machine does not have.
             MissingWeights: the pretrained weights cannot be had here.
@@ -98,7 +98,7 @@ class Run:
 
         data = config.data
         rows = assign_splits(frame, data.val_fraction, data.test_fraction, data.split_seed)
-        require_trainable(rows)
+        require_trainable(rows, allow_leakage=data.allow_leakage)
         pick_device_config(config.training)
         check_name(config.model.name)
         check_weights(config.model)

@@ -25,6 +25,7 @@ from core.files.paths import cache_root
 from core.runs.events import Event, ExcludedEvent, PrepareEvent, WarningEvent
 from core.runs.run import EXCLUDED, MANIFEST
 from core.training.distributed import World
+from core.training.leakage import read_leakage, search_leakage
 from core.training.run_logger import RunLogger
 from core.training.timing import LoopTiming, Throttle
 
@@ -36,12 +37,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Rows:
-    """The images to train with and to validate on, and where they are prepared."""
+    """The images to train with and to validate on, where they are prepared, and what leaks between the splits, "" for none."""
 
     train: pd.DataFrame
     val: pd.DataFrame
     cache: PreparedCache
     recipe: Recipe
+    leakage: str = ""
 
 
 def prepare_rows(
@@ -53,10 +55,10 @@ def prepare_rows(
 
     The first time, what cannot be read is left out and written to excluded.csv, and content hashes go to manifest.csv.
     When a run is resumed (`resumed`), the same images must be there, unchanged, or it would not be the same training.
-    The test images are only hashed, to find copies across splits.
+    The test images are only read to find copies across splits: files, pixels and pictures that are the same.
 
     Raises:
-        Leakage: an identical file stands in two splits.
+        Leakage: a patient or copies of an image stand in two splits, and `data.allow_leakage` is off.
         BadManifest: without the unreadable images, a class is missing in train or val.
         TrainingFailed: a resumed run's image is gone or changed.
     """
@@ -101,8 +103,10 @@ def _prepare_rows(
         _require_unchanged(used, found)
     else:
         frame = yield from _settle(logger, frame, found, rejected)
+        if (yield from search_leakage(logger, frame, Throttle(timing.between_images))) is None:
+            return None
     splits = {name: frame[frame["split"] == name].reset_index(drop=True) for name in ("train", "val")}
-    return Rows(splits["train"], splits["val"], cache, recipe)
+    return Rows(splits["train"], splits["val"], cache, recipe, read_leakage(run.path))
 
 
 def _report(
@@ -154,7 +158,7 @@ def _settle(
     frame = frame.assign(content_hash=pd.Series(hashes, index=frame.index, dtype="str"))
     write_manifest(frame, run.path / MANIFEST)
     remaining = frame[~frame["path"].isin(list(rejected))].reset_index(drop=True)
-    require_trainable(remaining)
+    require_trainable(remaining, allow_leakage=run.config().data.allow_leakage)
     doubtful = [f"{Path(path).name}: {', '.join(doubts)}" for path, (_, doubts) in contents.items() if doubts]
     if doubtful:
         more = f"; and {len(doubtful) - _NAMED} more" if len(doubtful) > _NAMED else ""

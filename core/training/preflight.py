@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import Config
 from core.errors import LabError
+from core.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,7 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     """Try everything that `Run.create` refuses for, so that it is shown before the start."""
     from core.data import assign_splits, require_trainable
     from core.data.identity import nobody_known
+    from core.data.splits import leaking_patients
     from core.model import check_name, check_weights
     from core.model.device import pick_device_config
     from core.training.advice import about_classes
@@ -56,7 +58,7 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     data = config.data
     rows = attempt(lambda: assign_splits(frame, data.val_fraction, data.test_fraction, data.split_seed))
     if rows is not None:
-        attempt(lambda: require_trainable(rows))
+        attempt(lambda: require_trainable(rows, allow_leakage=data.allow_leakage))
         notes.extend(_sentence(note) for note in rows.attrs.get("notes", []))
         notes.extend(warning["message"] for warning in about_classes(rows[rows["split"] == "train"], config.training))
     device = attempt(lambda: pick_device_config(config.training))
@@ -72,7 +74,10 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     images = counts.get("train", (0, 0, 0))[0]
     steps = math.ceil(images / config.training.batch_size)
     unknown = nobody_known(frame)
-    warnings = (_sentence(unknown),) if unknown else ()
+    warnings: tuple[str, ...] = (_sentence(unknown),) if unknown else ()
+    if rows is not None and data.allow_leakage and (leaking := leaking_patients(rows)):
+        who = counted(len(leaking), "patient stands", "patients stand")
+        warnings += (f"{who} in several splits, and leakage is allowed: every metric of this run will carry that mark.",)
     return Preflight(tuple(problems), tuple(notes), counts, steps, str(device.device) if device else "", warnings)
 
 

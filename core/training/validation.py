@@ -100,7 +100,11 @@ def save_best_model(folder: Path, model: Classifier, config: Config, rows: Rows,
         best_epoch=epoch,
         validation=ValidationMetrics(**result.metrics),
         synthetic=is_synthetic(rows.train) or is_synthetic(rows.val),
-        **dict(frozen) | {"chance": chance_of_scores(table["label"], table["score"], table["patient_id"])},
+        **dict(frozen)
+        | {
+            "chance": chance_of_scores(table["label"], table["score"], table["patient_id"]),
+            "leakage": rows.leakage,
+        },
     )
     save_model(folder, model, card)
     stream = io.StringIO()

@@ -36,7 +36,10 @@ from dashboard.state.file_stamps import HashFuncs, of_files, of_run, stamp
 from dashboard.state.tasks import Report, Task
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from core.evaluate import Comparison, Evaluation
+    from core.evaluate.opened_set import OpenedSet
     from core.gradcam.cam_layers import LayerChoice
     from core.predict import Predictor
     from core.training.preflight import Preflight
@@ -111,6 +114,35 @@ def evaluation(run: Run, split: str) -> Evaluation | None:
     from core.evaluate import read_evaluation
 
     return read_evaluation(run, split)
+
+
+def external_splits(run: Run) -> list[str]:
+    """The names of the run's external test sets; none where evaluation.json is damaged, which whoever reads it says."""
+    from core.evaluate import external_splits as find
+
+    with contextlib.suppress(LabError):
+        return find(run)
+    return []
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={**of_run("manifest.csv"), **of_files()})
+def external_preview(run: Run, manifest: Path) -> tuple[OpenedSet, pd.DataFrame]:
+    """Another collection, compared with the run's data: (what it is, the rows that may be scored). Raises LabError."""
+    from core.evaluate.opened_set import open_external
+
+    return open_external(run, manifest)
+
+
+def start_external(run: Run, manifest: Path, split: str, *, replaces: bool = False) -> Task:
+    """Score another collection in the background; its result is an Evaluation. Counts as an access to it."""
+    model = models.predictor(run)
+
+    def work(report: Report) -> Evaluation:
+        from core.evaluate import evaluate_external
+
+        return evaluate_external(run, manifest, split, replaces=replaces, progress=report, predictor=model, where="Evaluate")
+
+    return tasks.start_task(evaluation_name(run, split), f"Scoring {split}", work)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=of_run("manifest.csv"))

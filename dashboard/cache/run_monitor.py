@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # What comes before the first step and after the last one, by a "prepare" event's `what`; without one, images are prepared.
 _PREPARING = {
     "hashes": "Looking for the same image in two splits",
+    "copies": "Looking for the same picture in two splits",
     "features": "Images through the frozen network, once",
     "gate": "Learning which images the model should not judge (input gate)",
 }

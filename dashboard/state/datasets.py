@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
 from core.data.checks import CheckReport, check_manifest
 from core.data.identity import patients_known
-from core.data.manifest import read_manifest, says_synthetic
+from core.data.manifest import read_manifest, says_synthetic, write_manifest
 from core.data.tables import header_of
 from core.errors import BadManifest, LabError
 from core.wording import counted
 from dashboard.state import preferences, settings, tasks
 from dashboard.state.file_stamps import of_files, stamp
 from dashboard.state.tasks import Report, Task
+
+if TYPE_CHECKING:
+    from core.data.metadata_baseline import MetadataBaseline
+    from core.data.repair import Repair
 
 LONG_MANIFEST = 4_000_000  # bytes, some 40,000 rows: reading them takes about a second
 
@@ -185,6 +189,51 @@ def start_check(path: Path) -> Task:
     return tasks.start_task(check_name(path), "Checking the data", work)
 
 
+def start_repair(path: Path) -> Task:
+    """Write a manifest beside this one with its split repaired, in the background; its result is (that path, Repair)."""
+    frame, config, out = manifest_frame(path), settings.current().data, free_name(path.with_stem(f"{path.stem}-repaired"))
+
+    def work(report: Report) -> tuple[Path, Repair]:
+        from core.data.repair import repaired
+
+        done = repaired(frame, config, report)
+        write_manifest(done.frame, out)
+        return out, done
+
+    return tasks.start_task(repair_name(path), "Repairing the split", work)
+
+
+def repair_name(path: Path) -> str:
+    """The name of the background repair of this manifest in its present state."""
+    return f"repair:{path}:{stamp(path)}"
+
+
+def start_baseline(path: Path) -> Task:
+    """Predict the label from metadata alone, in the background; its result is a MetadataBaseline."""
+    frame, confidence = manifest_frame(path), settings.current().evaluation.confidence
+
+    def work(report: Report) -> MetadataBaseline:
+        from core.data.metadata_baseline import metadata_baseline
+
+        return metadata_baseline(frame, confidence=confidence, progress=report)
+
+    return tasks.start_task(baseline_name(path), "Reading what is known besides the breast", work)
+
+
+def baseline_name(path: Path) -> str:
+    """The name of the background baseline of this manifest in its present state."""
+    return f"baseline:{path}:{stamp(path)}"
+
+
 def check_name(path: Path) -> str:
     """The name of the background check of this manifest in its present state."""
     return f"check:{path}:{stamp(path)}"
+
+
+def free_name(path: Path) -> Path:
+    """`path`, or `path-2`, ... : a manifest is never overwritten."""
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate

@@ -19,7 +19,7 @@ from core.data.unpacking import BadUpload, Limits, unpack
 from core.errors import BadManifest
 from core.files.folders import remove_folder
 from dashboard.access.paths import require_all_allowed, require_allowed, require_allowed_import
-from dashboard.state import preferences, settings, tasks
+from dashboard.state import datasets, preferences, settings, tasks
 from dashboard.state.tasks import Report, Task
 
 LOOK, PREVIEW, WRITE = "import:look", "import:preview", "import"
@@ -222,7 +222,7 @@ def start_write(preview: Preview, name: str) -> Task:
     _require_free()
     if not _NAME.fullmatch(name) or name.endswith((".", " ")):
         raise BadManifest(f"{name!r}: expected a name of letters, digits, blanks, dots, _ and -. Choose another one.")
-    out = free_name(settings.workspace() / "data" / f"{name}.csv")
+    out = datasets.free_name(settings.workspace() / "data" / f"{name}.csv")
 
     def work(report: Report) -> tuple[Path, ImportReport]:
         found = preview.report
@@ -246,12 +246,3 @@ def manifest_name(source: Path, importer: str) -> str:
     upload = next((each for each in source.parents if each.parent == uploads_folder()), None)
     stem = source.stem if source.is_file() else source.name
     return _ODD.sub("-", upload.name if upload is not None else stem).strip("-.")[:80] or importer
-
-
-def free_name(path: Path) -> Path:
-    """`path`, or `path-2`, ... : an import never overwrites a manifest."""
-    candidate, number = path, 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return candidate

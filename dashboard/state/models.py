@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.errors import LabError
 from core.metrics.chance import chance_of_model
+from core.metrics.leakage_mark import leakage_of_model
 from core.metrics.placing import Reference, reference_of
 from core.runs import Run
 from dashboard.state.file_stamps import of_run, stamp
@@ -50,6 +51,17 @@ def chance(run: Run) -> str:
         return ""
     try:
         return chance_of_model(run.model_card(), run.path)
+    except LabError:  # the page that uses the model shows what is wrong with its card
+        return ""
+
+
+@st.cache_data(max_entries=512, show_spinner=False, hash_funcs=of_run("model.json"))
+def leakage(run: Run) -> str:
+    """What leaks between the splits of the run's model; "" where nothing does. See core.metrics.leakage_mark."""
+    if not has_model(run):
+        return ""
+    try:
+        return leakage_of_model(run.model_card())
     except LabError:  # the page that uses the model shows what is wrong with its card
         return ""
 

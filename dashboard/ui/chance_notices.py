@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.metrics.chance import warning_of
+from core.metrics.leakage_mark import leakage_warning_of
 from core.prediction import Prediction
 from core.runs import Run
 from core.wording import plain
@@ -37,7 +38,11 @@ def no_verdict(prediction: Prediction, page: str, image: str, *, about: str = ""
 
 
 def chance_notice(run: Run) -> str:
-    """Warn that a run's model has not shown on validation to be better than chance; returns the reason, "" for none."""
+    """Warn that a run's model has not shown on validation to be better than chance, and of leakage that was allowed; returns
+    the reason for the first, "" for none.
+    """
+    if leakage := models.leakage(run):
+        notices.error(plain(leakage_warning_of(leakage)))
     reason = models.chance(run)
     if reason:
         notices.warning(plain(warning_of(reason)), icon="casino")

@@ -23,7 +23,7 @@ from core.data.checks import Problem
 from core.errors import LabError
 from core.runs import Run
 from core.runs.test_set import access_log
-from core.runs.test_set.accesses import IMAGES, KINDS, LABELS, PREPROCESS, RECIPE, read_record
+from core.runs.test_set.accesses import IMAGES, KINDS, LABELS, PREPROCESS, RECIPE, external_detail, read_record
 from core.runs.test_set.identity import (
     TestSet,
     closed_sizes,
@@ -38,11 +38,13 @@ from core.runs.test_set.identity import (
     warning_of,
 )
 from core.wording import counted, plain
+from dashboard.cache import results
 from dashboard.state import datasets, settings
 from dashboard.state.file_stamps import of_files, stamp
 from dashboard.ui import notices
 
 if TYPE_CHECKING:
+    from core.evaluate import Evaluation
     from dashboard.cache.images import ImageRef
 
 SHOW = "Show test images"
@@ -150,12 +152,19 @@ def record(
     run: Run | None = None,
     manifest: Path | None = None,
     detail: str = "",
+    external: Evaluation | None = None,
 ) -> None:
-    """Write down an access to these images. Raises NotRecorded: then give none."""
+    """Write down an access to these images, of an external test set of the run where one is given.
+
+    Raises NotRecorded: then give none.
+    """
     root = settings.checkpoints() if run is None else run.path.parent
     folder = None if run is None else run.path
     where = settings.display_path(manifest) if manifest is not None else ""
-    access_log.record(root, kind, page, keys, run=folder, manifest=where, detail=detail, sets=test_sets())
+    split = ""
+    if external is not None and external.external is not None:
+        split, detail = external.split, external_detail(external.external.content)
+    access_log.record(root, kind, page, keys, run=folder, manifest=where, detail=detail, sets=test_sets(), external=split)
 
 
 def record_shown(page: str, manifest: Path, paths: Iterable[str]) -> None:
@@ -172,24 +181,36 @@ def _marked(manifest: Path, marks: NDArray[np.bool_]) -> dict[str, tuple[str, ..
 
 
 def record_run(kind: str, page: str, run: Run, paths: Iterable[str]) -> None:
-    """Before a page about a run shows these images of its manifest: record those of its test set, once a session.
+    """Before a page about a run shows these images: record those of its test set and of its external ones, once a session.
 
     Raises NotRecorded (it cannot be written down).
     """
+    shown = set(paths)
     manifest = run.path / "manifest.csv"
     frame = datasets.manifest_frame(manifest)
-    marks = frame["path"].isin(set(paths)).to_numpy() & (frame["split"] == "test").to_numpy()
+    marks = frame["path"].isin(shown).to_numpy() & (frame["split"] == "test").to_numpy()
     _once(page, kind, _marked(manifest, marks), run=run)
+    for split in results.external_splits(run):
+        found = results.evaluation(run, split)
+        rows = None if found is None else found.predictions[found.predictions["path"].isin(shown)]
+        if found is not None and found.external is not None and rows is not None and len(rows):
+            _once(page, kind, dict(zip(rows["path"], frame_keys(rows), strict=True)), run=run, external=found)
 
 
 def _once(
-    page: str, kind: str, keys: dict[str, tuple[str, ...]], *, run: Run | None = None, manifest: Path | None = None
+    page: str,
+    kind: str,
+    keys: dict[str, tuple[str, ...]],
+    *,
+    run: Run | None = None,
+    manifest: Path | None = None,
+    external: Evaluation | None = None,
 ) -> None:
     recorded: set[tuple[str, str, str, str]] = st.session_state.setdefault(_RECORDED, set())
     name = "" if run is None else str(run.path)
     news = {path: each for path, each in keys.items() if (page, kind, name, path) not in recorded}
     if news:
-        record(kind, page, list(news.values()), run=run, manifest=manifest)
+        record(kind, page, list(news.values()), run=run, manifest=manifest, external=external)
         recorded.update((page, kind, name, path) for path in news)
 
 

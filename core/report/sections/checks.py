@@ -42,14 +42,16 @@ def subgroups(material: Material) -> Section:
         "values are adjusted "
         f"(Holm); {len(small)} of the groups {'differs' if len(small) == 1 else 'differ'} at 0.05 after that. A group that "
         "does not differ has not been shown to be equal: most groups are small, and groups overlap in "
-        f"what else sets them apart. {equivalence_sentence(found, evaluation.equivalence_margin)} "
+        "what else sets them apart. "
+        f"{equivalence_sentence(found, evaluation.equivalence_margin, evaluation.summary.confidence)} "
         f"{omnibus_sentence(evaluation.omnibus)}"
     )
     blocks: list[Block] = [Text(text.strip())]
     if small:
         blocks.append(Points(tuple(_gap(row) for row in small)))
     blocks += _forests(found, evaluation.summary["auc"], words, material.patients_known)
-    blocks += _subgroup_tables(found, words, material.patients_known, evaluation.equivalence_margin)
+    confidence = evaluation.summary.confidence
+    blocks += _subgroup_tables(found, words, material.patients_known, evaluation.equivalence_margin, confidence)
     return Section("subgroups", title, tuple(blocks))
 
 
@@ -102,7 +104,7 @@ def _pages(heads: Sequence[bool]) -> list[tuple[int, int]]:
     return [*cuts, (start, len(heads))] if len(heads) > start else cuts
 
 
-def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin: float) -> list[Table]:
+def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin: float, confidence: float) -> list[Table]:
     """The metrics of every group, and what was tested of them."""
     rows: list[tuple[str, ...]] = []
     gaps: list[tuple[str, ...]] = []
@@ -133,19 +135,20 @@ def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin:
         "images of one class only."
     )
     head = ("Group", "Images", *(("Patients",) if known else ()), "AUC", "Sensitivity", "Specificity")
-    tables = [Table(f"Subgroups of the {words} set, images.", head, tuple(rows), note=note, small=True)]
+    tables = [
+        Table(f"Subgroups of the {words} set, images, {confidence:.0%} intervals.", head, tuple(rows), note=note, small=True)
+    ]
     if not gaps:
         return tables
     note = (
         f"The group less all other images whose value is known; p adjusted for the {counted(count_tests(found), 'test')} of "
-        "the "
-        "table "
-        f"(Holm). Not in it: an unknown value, and groups with fewer than {MIN_PATIENTS} {'patients' if known else 'images'} "
+        f"the table (Holm). Not in it: an unknown value, and groups with fewer than {MIN_PATIENTS} "
+        f"{'patients' if known else 'images'} "
         "of a class, or whose others have fewer. A dash: too few for this metric. Kinds of lesions are compared by "
-        "sensitivity, among malignant images. Differs: an adjusted p below 0.05. Equivalent: the whole interval lies within "
+        f"sensitivity, among malignant images. Differs: an adjusted p below 0.05. Equivalent: the whole interval lies within "
         f"±{margin:g}, the margin that was set; with neither word, nothing is shown."
     )
-    caption = f"Subgroups of the {words} set, differences from the other images."
+    caption = f"Subgroups of the {words} set, differences from the other images, {confidence:.0%} intervals."
     heads = ("Group", "AUC", "Sensitivity", "Specificity")
     return [*tables, Table(caption, heads, tuple(gaps), note=note, marked=frozenset(marked), small=True)]
 
@@ -306,15 +309,15 @@ def _audit(split: str, audit: HeatmapAudit, known: bool) -> list[Block]:
     for method in audit.methods:
         blocks.append(Text(f"Method {method.method}, read from layer {method.layer or DASH}:"))
         blocks.append(Points(method.verdict))
-        blocks.append(_audit_table(method, name))
+        blocks.append(_audit_table(method, name, audit.settings.confidence))
         curves = _curves(split, method)
         blocks += [Row(curves)] if curves else []
     blocks.append(Text(" ".join(audit.notes)))
     return blocks
 
 
-def _audit_table(method: MethodAudit, name: str) -> Table:
-    rows = []
+def _audit_table(method: MethodAudit, name: str, level: float) -> Table:
+    rows, known = [], method.unit == "patient"
     few = [metric for metric in method.metrics if metric.group != EVERY_IMAGE and isinstance(metric.value, str)]
     for metric in method.metrics:
         if metric in few:
@@ -325,12 +328,14 @@ def _audit_table(method: MethodAudit, name: str) -> Table:
             if isinstance(reference.value, Interval)
         ]
         value = stated_or_note(metric.value)
-        rows.append((metric.title, value, "; ".join(beside) or DASH, f"{metric.images} ({metric.patients})"))
-    for title, value, limits, note in detection_rows(method.detection):
+        size = f"{metric.images} ({metric.patients})" if known else str(metric.images)
+        rows.append((metric.title, value, "; ".join(beside) or DASH, size))
+    for title, value, limits, note in detection_rows(method.detection, method.unit):
         rows.append((title, minus(f"{value} {limits}".strip()), note, DASH))
-    head = ("Metric", "Value", "Compared with, or resting on", "Images (patients)")
+    head = ("Metric", "Value", "Compared with, or resting on", "Images (patients)" if known else "Images")
     groups = ", ".join(dict.fromkeys(metric.group for metric in few))
-    caption = f"Heatmap audit, {method.method}, {name}." + (f" Too few patients for a separate value: {groups}." if few else "")
+    caption = f"Heatmap audit, {method.method}, {name}, {level:.0%} intervals."
+    caption += f" Too few {method.unit}s for a separate value: {groups}." if few else ""
     return Table(caption, head, tuple(rows), words=frozenset({2}), small=True)
 
 

@@ -11,6 +11,7 @@ from core import __version__
 from core.config import Config
 from core.data import LABELS, SPLITS
 from core.evaluate import CalibrationReport, Evaluation
+from core.evaluate.external import title_of
 from core.evaluate.metadata import PLACES
 from core.evaluate.result import left_words
 from core.evaluate.subgroup_tests import differing
@@ -20,10 +21,11 @@ from core.metrics.features import feature_title, feature_words
 from core.model.store import what_is_hashed
 from core.report.document import Facts, Points, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerprint
-from core.report.sections import data, endpoint, test_set, units
+from core.report.sections import data, endpoint, external, test_set, units
 from core.report.sections.checks import worrying
 from core.report.sections.data import unverified
 from core.report.words import DASH, counts_of, minus, share, size_of, starting_weights, stated
+from core.runs.test_set.external import short_name
 from core.wording import counted, setting, times
 
 _FEW_EVENTS = 100  # patients with the outcome; Collins, Ogundimu, Altman, Stat Med 2016;35:214
@@ -53,8 +55,7 @@ def limits(material: Material) -> list[str]:
         ),
     ]
     every = [
-        f"One data set, split by {'patient' if material.patients_known else 'image'}: nothing here tells how the model does on "
-        "another hospital's images, scanners or population.",
+        external.limit(material),
         "The share of malignant images is not that of screening: precision, accuracy and F1 do not carry over.",
         "Heatmaps show where a score came from, not whether it is right.",
         f"Intervals tell the chance of drawing other {'patients' if material.patients_known else 'images'} from the same "
@@ -166,14 +167,19 @@ def _limits_of_heatmaps(material: Material) -> list[str]:
     """That the maps' peaks are not shown to find lesions, for every audit that could have shown it."""
     found = []
     for split, audit in material.audits.items():
-        for method in () if isinstance(audit, str) else audit.methods:
+        if isinstance(audit, str):
+            continue
+        for method in audit.methods:
             metric = method.metric("hit")
             chance = None if metric is None else metric.references.get("chance")
             if chance is not None and isinstance(chance.difference, Interval) and chance.difference.low <= 0:
+                fewer = chance.difference.high < 0
+                often = "lie in lesions less often than" if fewer else "are not shown to lie in lesions more often than"
+                level = f"{audit.settings.confidence:.0%} interval"
                 where = SPLIT_WORDS.get(split, split.removeprefix("external-"))
                 found.append(
-                    f"The peaks of the heatmaps ({method.method}, {where}) are not shown to lie in lesions more often than "
-                    f"chance puts them there (difference {stated(chance.difference)})."
+                    f"The peaks of the heatmaps ({method.method}, {where}) {often} chance puts them there (difference "
+                    f"{stated(chance.difference)}, {level})."
                 )
     return found
 
@@ -233,9 +239,9 @@ def model_card(material: Material) -> Section:
             "ROC AUC, sensitivity and specificity at a threshold frozen on validation, Brier score, ECE; intervals "
             f"{'count patients' if material.patients_known else 'take each image for a person of its own'}",
         ),
-        ("Evaluation data", _evaluated(material)),
+        ("Evaluation data", "; ".join((_evaluated(material), *map(_external, external.current(material))))),
         ("Training data", f"{_count(material, 'train')}; validation: {_count(material, 'val')}"),
-        ("Quantitative analyses", quantitative),
+        ("Quantitative analyses", "; ".join((quantitative, *map(_external_auc, external.current(material))))),
         (
             "Ethical considerations",
             "scores may differ between groups (see subgroups) and rest on shortcuts (see shortcut audit); images and "
@@ -243,7 +249,8 @@ def model_card(material: Material) -> Section:
         ),
         (
             "Caveats and recommendations",
-            f"{limits(material)[0]} See limitations. Evaluate on images of another source before anything else.",
+            f"{limits(material)[0]} See limitations."
+            + ("" if external.current(material) else " Evaluate on images of another source before anything else."),
         ),
     )
     text = Text("In the headings of Mitchell et al. (2019).")
@@ -259,6 +266,14 @@ def _evaluated(material: Material) -> str:
     whole = int((material.rows["split"] == "test").sum())
     scored = counts_of(material.test.summary, material.patients_known)
     return scored if material.test.images == whole else f"{scored}; the test set has {counted(whole, 'image')}"
+
+
+def _external(evaluation: Evaluation) -> str:
+    return f"external: {title_of(evaluation)}, {external.about_of(evaluation).source_words}"
+
+
+def _external_auc(evaluation: Evaluation) -> str:
+    return f"external {short_name(evaluation.split)}: ROC AUC {stated(evaluation.summary['auc'])}"
 
 
 def _count(material: Material, split: str) -> str:
@@ -288,6 +303,18 @@ def reproducibility(material: Material) -> Section:
                 f"`{sha256_of(folder / 'predictions' / f'{split}.csv')}`",
             )
             for split in material.evaluations
+        ),
+        *(
+            (
+                f"Predictions, external test set {short_name(split)}, SHA-256 over {split}.csv",
+                f"`{sha256_of(folder / 'predictions' / f'{split}.csv')}`",
+            )
+            for split in material.externals
+        ),
+        *(
+            (f"Fingerprint of the external test set {short_name(split)}: images, patients, labels", f"`{about.content}`")
+            for split, found in material.externals.items()
+            if (about := found.external) is not None
         ),
         *(
             (

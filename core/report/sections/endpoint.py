@@ -40,6 +40,7 @@ class Primary:
     words: str
     value: str
     confidence: float
+    auc: bool
 
 
 def result(material: Material) -> Primary | None:
@@ -50,8 +51,9 @@ def result(material: Material) -> Primary | None:
     found = declared.result(material.test)
     if isinstance(found, str):
         return None
-    words = f"{TITLES[declared.endpoint.metric]}, {UNITS[declared.endpoint.level]}, test"
-    return Primary(words, stated(found), material.test.summary.confidence)
+    level = declared.endpoint.level if material.patients_known else "image"
+    words = f"{TITLES[declared.endpoint.metric]}, {UNITS[level]}, test"
+    return Primary(words, stated(found), material.test.summary.confidence, declared.endpoint.metric == "auc")
 
 
 def limit(material: Material) -> str:

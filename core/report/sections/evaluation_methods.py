@@ -6,9 +6,10 @@ from core.evaluate import CalibrationReport
 from core.evaluate.subgroup_tests import count_tests
 from core.evaluate.summaries import resamples_of, threshold_resamples
 from core.metrics import MIN_PATIENTS, TITLES, CalibrationSummary, Interval, Summary
+from core.metrics.levels import UNITS
 from core.report.document import Points, Section
 from core.report.material import SPLIT_WORDS, Material
-from core.wording import counted
+from core.wording import counted, listed
 
 
 def evaluation_methods(material: Material) -> Section:
@@ -35,7 +36,8 @@ def evaluation_methods(material: Material) -> Section:
     points = (
         "Discrimination: ROC AUC, average precision; at the frozen threshold sensitivity, specificity, precision, accuracy, "
         f"F1. Overall: Brier score. {levels}",
-        f"Intervals are of {material.confidence:.0%} and {counted}; {_fixed(material)} {interval_methods(material)}",
+        f"Intervals are of {material.confidence:.0%}{_other_levels(material)} and {counted}; {_fixed(material)} "
+        f"{interval_methods(material)}",
         f"Other intervals: {_ece(material)} calibration slope and intercept have "
         f"a cluster-robust (sandwich) variance with Student's t; net benefit percentiles of {samples:,} resamples of {unit}, "
         "in the table and in the figure; the band of the ROC curve percentiles of 500; predictive values and numbers per 1,000 "
@@ -57,23 +59,43 @@ def evaluation_methods(material: Material) -> Section:
     return Section("evaluation-methods", "Evaluation methods", (Points(points), material.ask("fairness")))
 
 
+def _other_levels(material: Material) -> str:
+    """The levels of other evaluations and of heatmap audits that the report has, where they differ."""
+    others = {f"{SPLIT_WORDS[split]} set": found.summary.confidence for split, found in material.evaluations.items()}
+    others |= {
+        f"heatmap audit, {SPLIT_WORDS.get(split, split)}": audit.settings.confidence
+        for split, audit in material.audits.items()
+        if not isinstance(audit, str)
+    }
+    different = [f"{name}: {level:.0%}" for name, level in others.items() if level != material.confidence]
+    return f" ({', '.join(different)})" if different else ""
+
+
 def _frozen_calibration(material: Material) -> str:
     """Which calibration is frozen with the model, as its card says, and whether the configuration asked for another."""
-    own = material.card.calibration
-    method, asked = material.card.image_calibration.method, material.config.evaluation.calibration
-    if method == "none":
-        why = f" ({own.note.rstrip('.')})" if own is not None and own.note else ""
-        return f"none is frozen with the model{why}."
-    other = "" if method == asked else f"; the configuration of the training asked for {asked}"
-    return f"{method} calibration is frozen with the model{other}."
+    asked = material.config.evaluation.calibration
+    frozen = {"image": material.card.calibration} | (material.card.calibrations or {} if material.patients_known else {})
+    by_method: dict[str, list[str]] = {}
+    for level, own in frozen.items():
+        method = "none" if own is None else own.fitted.method
+        why = f" ({own.note.rstrip('.')})" if own is not None and own.note and method == "none" else ""
+        said = f"none is frozen with the model{why}" if method == "none" else f"{method} calibration is frozen with the model"
+        by_method.setdefault(said, []).append(UNITS[level])
+    if len(by_method) == 1:
+        (said,) = by_method
+        other = "" if asked in said or said.startswith("none") else f"; the configuration of the training asked for {asked}"
+        return f"{said}{other}."
+    return "; ".join(f"for {listed(units)} {said}" for said, units in by_method.items()) + "."
 
 
 def _risks(material: Material) -> str:
     """What stands for a risk in the decision curve."""
-    level = "" if not material.patients_known else " of the level"
-    if material.card.image_calibration.method == "none":
-        return "scores as they come, since no calibration is frozen for images: they are no risks"
-    return f"scores calibrated by the method frozen{level}"
+    frozen = {"image": material.card.calibration} | (material.card.calibrations or {} if material.patients_known else {})
+    bare = [UNITS[level] for level, own in frozen.items() if own is None or own.fitted.method == "none"]
+    if len(bare) == len(frozen):
+        return "scores as they come, since no calibration is frozen: they are no risks"
+    rest = f" (of {listed(bare)} as they come, since none is frozen for them: they are no risks)" if bare else ""
+    return f"scores calibrated by the method frozen for them{rest}"
 
 
 def _fixed(material: Material) -> str:

@@ -10,12 +10,14 @@ from core.evaluate.metadata import PLACES
 from core.evaluate.result import left_words
 from core.evaluate.subgroup_tests import METRICS_TESTED, differing
 from core.metrics import Interval, ShortcutAudit, Summary
-from core.metrics.chance import CONFIDENCE, chance_of_model, warning_of
+from core.metrics.chance import CONFIDENCE
 from core.metrics.intervals import SIGNIFICANT
+from core.metrics.leakage_mark import warnings_of_model
+from core.metrics.levels import UNITS
 from core.metrics.subgroups import known_values
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
-from core.report.sections import endpoint, test_set, units
+from core.report.sections import endpoint, external, test_set, units
 from core.report.sections.checks import worrying
 from core.report.words import bracket, counts_of, minus, size_of, starting_weights, stated
 from core.wording import counted, listed, times, upper_first
@@ -23,7 +25,8 @@ from core.wording import counted, listed, times, upper_first
 
 def title(material: Material) -> str:
     """The authors' title, else a plain one."""
-    return material.notes.title or f"{material.architecture} on mammograms: development and internal evaluation"
+    evaluation = "internal and external evaluation" if material.externals else "internal evaluation"
+    return material.notes.title or f"{material.architecture} on mammograms: development and {evaluation}"
 
 
 def abstract(material: Material) -> tuple[tuple[str, str], ...]:
@@ -33,7 +36,8 @@ def abstract(material: Material) -> tuple[tuple[str, str], ...]:
             "Objective",
             material.notes.objectives
             or "To develop a model that gives a mammogram a score for malignancy, and to evaluate it on "
-            f"{'patients' if material.patients_known else 'images'} of the same data set that it has not seen.",
+            f"{'patients' if material.patients_known else 'images'} of the same data set that it has not seen"
+            f"{', and on another collection' if material.externals else ''}.",
         ),
         ("Data", _data(material)),
         ("Model", _model(material)),
@@ -140,23 +144,25 @@ def _conclusion(material: Material) -> str:
     auc = material.auc_against_chance
     if evaluation is None or not isinstance(auc, Interval):
         return "None yet: too little data for an AUC."
-    people = "patients" if material.patients_known else "images"
+    people, units = "patients" if material.patients_known else "images", UNITS[material.level_against_chance]
     if auc.high < 0.5:
         said = f"On these {people} the scores are worse than chance: check that the labels are not swapped."
     elif auc.low <= 0.5:
         said = f"On these {people} the scores cannot be distinguished from chance."
     elif auc.low < 0.7:
         said = (
-            f"On these {people} the scores tell malignant from benign images better than chance, and not by much for certain."
+            f"On these {people} the scores tell malignant from benign {units} better than chance, and not by much for certain."
         )
     else:
-        said = f"On these {people} the scores tell malignant from benign images clearly better than chance."
+        said = f"On these {people} the scores tell malignant from benign {units} clearly better than chance."
     if evaluation.summary.confidence != CONFIDENCE:
-        said += f" That is decided by the {CONFIDENCE:.0%} interval of the AUC of images, {bracket(auc)}."
-    return (
-        f"{said}{_reservations(material, evaluation)} One internal test set says nothing about other sources, and nothing here "
-        "supports use in patients."
-    )
+        said += (
+            f" That is decided by the {CONFIDENCE:.0%} interval of the AUC by {material.level_against_chance}, {bracket(auc)}."
+        )
+    primary = endpoint.result(material)
+    if primary is not None and not primary.auc:
+        said += f" The primary endpoint, {primary.words}, is not what this is decided by."
+    return f"{said}{_reservations(material, evaluation)} {external.conclusion(material)}"
 
 
 def _reservations(material: Material, evaluation: Evaluation) -> str:
@@ -216,8 +222,7 @@ def warnings(material: Material) -> tuple[str, ...]:
             "No patient is known: which images show the same person nobody can say. The same person may stand in several sets, "
             "and intervals take each image for a person of its own. Metrics may be too optimistic and intervals too narrow."
         )
-    if chance := warning_of(chance_of_model(material.card, material.run.path)):
-        found.append(chance)
+    found += warnings_of_model(material.card, material.run.path)
     status = material.run.status()
     if status.state != "done":
         reason = f" ({status.reason})" if status.reason else ""
@@ -245,6 +250,7 @@ def warnings(material: Material) -> tuple[str, ...]:
         found.append(seen)
     if material.shown is not None:
         found += units.headline_warnings(material)
+    found += external.warnings(material)
     return (*found, *test_set.warnings(material))
 
 

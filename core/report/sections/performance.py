@@ -139,8 +139,8 @@ def _optimism(material: Material) -> list[Block]:
         ours, theirs = test.summary[name], val.summary[name]
         if isinstance(ours, Interval) and isinstance(theirs, Interval):
             change = square_and_add(theirs, ours)
-            limits = f"[{change.low:+.3f}, {change.high:+.3f}]"
-            sentences.append(f"{words} {change.value:+.3f} {limits}".replace("-", "−"))
+            limits = f"[{change.low:+z.3f}, {change.high:+z.3f}]"
+            sentences.append(f"{words} {change.value:+z.3f} {limits}".replace("-", "−"))
     if not sentences:
         return []
     note = (

@@ -27,16 +27,16 @@ def reader(material: Material) -> Section:
         if found is None:
             return Section("reader", title, (Text("The manifest has no reader's assessment (columns birads or reader)."),))
         if isinstance(found, str):
-            blocks.append(Text(f"{LEVEL_TITLES[level]}, not reported: {found}."))
+            blocks.append(Text(f"{LEVEL_TITLES[level]}, not reported: {found.rstrip('.')}."))
         else:
             compared.append(found)
     tables: list[Block] = []
     if compared:
         tables = [
             *_sentences(compared),
-            _comparison(compared, words, material.patients_known),
+            _comparison(compared, f"{words} set, {evaluation.summary.confidence:.0%} intervals", material.patients_known),
             *_unread(compared[0]),
-            _points(compared[-1], words),
+            _points(compared[-1], f"{words} {UNITS[compared[-1].level]}, {evaluation.summary.confidence:.0%} intervals"),
         ]
     return Section("reader", title, (*tables, *blocks))
 
@@ -80,7 +80,7 @@ def _comparison(compared: list[ReaderComparison], words: str, known: bool) -> Ta
         "equivalence."
     )
     head = ("Level", "Compared", "Reader, ROC AUC", "Model, ROC AUC", "Difference", "p")
-    return Table(f"Model and reader on the {words} set.", head, rows, note=note)
+    return Table(f"Model and reader on the {words}.", head, rows, note=note)
 
 
 def _points(found: ReaderComparison, words: str) -> Table:
@@ -94,4 +94,4 @@ def _points(found: ReaderComparison, words: str) -> Table:
             "(the cancer was known) is no assessment."
         )
     head = ("Called malignant", "Number called", "Sensitivity", "Specificity")
-    return Table(f"The reader's operating points, {words} {UNITS[found.level]}.", head, rows, note=note)
+    return Table(f"The reader's operating points, {words}.", head, rows, note=note)

@@ -86,5 +86,8 @@ def aggregation_blocks(material: Material) -> list[Block]:
         "which were drawn."
     )
     head = ("One score a patient", "Balanced", "ROC AUC by patient")
-    table = Table(f"Sensitivity of the AUC by patient to the rule, {words} set.", head, rows, note=note, words=frozenset({2}))
+    level = f"{evaluation.summary.confidence:.0%} intervals"
+    table = Table(
+        f"Sensitivity of the AUC by patient to the rule, {words} set, {level}.", head, rows, note=note, words=frozenset({2})
+    )
     return [table]

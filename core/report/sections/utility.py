@@ -99,4 +99,5 @@ def _predictive(material: Material, evaluation: Evaluation | None) -> list[Block
         "how many are ill."
     )
     head = ("Prevalence", "PPV", "NPV", "Recalled per 1,000", "Found", "Missed", "False alarms")
-    return [Table("What the frozen threshold would mean at other prevalences.", head, tuple(rows), note=note, small=True)]
+    caption = f"What the frozen threshold would mean at other prevalences, {summary.confidence:.0%} intervals."
+    return [Table(caption, head, tuple(rows), note=note, small=True)]

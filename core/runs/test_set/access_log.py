@@ -59,6 +59,7 @@ def record(
     detail: str = "",
     when: str = "",
     sets: Iterable[TestSet] | None = None,
+    external: str = "",
 ) -> Access:
     """Write down an access before it is given.
 
@@ -73,6 +74,7 @@ def record(
         detail: what else there is to say: the recipe's hash.
         when: `now()`, where the caller writes the same time elsewhere.
         sets: those of the runs in `root`, where the caller has them; else they are read.
+        external: the name of the external test set of `run` that the images are of; "" for images of its own test set.
 
     Raises:
         NotRecorded: it cannot be written. Give no access then.
@@ -89,6 +91,7 @@ def record(
         detail=detail,
         id=uuid.uuid4().hex[:16],
         model=weights_of(run) if run is not None and kind == SCORED else "",
+        external=external,
     )
     if run is not None:  # its own record comes first, and has to succeed
         _append(run, [judged(replace(access, run=""), run)])
@@ -249,7 +252,7 @@ def _folded(folder: Path, content: bytes) -> bytes:
 
 
 def _kind(each: Access) -> tuple[Any, ...]:
-    flags = (each.before_threshold, each.inherited, each.test_set, each.model)
+    flags = (each.before_threshold, each.inherited, each.test_set, each.model, each.external)
     return (each.kind, each.where, each.run, each.manifest, each.detail, *flags)
 
 

@@ -69,7 +69,8 @@ class Access:
     set. `before_threshold`: whether the threshold of the run that is asked had not been frozen yet. `inherited`: the run that
     it was copied from when this one was forked. `times`: how many lines it stands for, the last of them at `last`. `keys` or
     `test_set` (a file in SETS) say which images; only the folder of runs needs them. `model`: the first digits of the
-    SHA-256 of the weights that were scored, "" where an earlier version did not write it down.
+    SHA-256 of the weights that were scored, "" where an earlier version did not write it down. `external`: the name of the
+    external test set of the run by which it is; such a line in a run's own record is no access to its own test set.
     """
 
     __pydantic_config__ = ConfigDict(strict=True)
@@ -89,6 +90,7 @@ class Access:
     keys: tuple[str, ...] = ()
     test_set: Annotated[str, Field(pattern="^[a-zA-Z0-9]*$")] = ""
     model: str = ""
+    external: Annotated[str, Field(max_length=100)] = ""
 
     @property
     def counts(self) -> bool:
@@ -99,6 +101,11 @@ class Access:
     def by_itself(self) -> bool:
         """Whether it is a scoring by the run in whose own record it stands."""
         return self.kind == SCORED and not self.run and not self.inherited
+
+    @property
+    def of_external(self) -> bool:
+        """Whether it is to an external test set of the run in whose own record it stands."""
+        return bool(self.external) and not self.run
 
     @property
     def latest(self) -> str:
@@ -144,10 +151,35 @@ def own_accesses(folder: Path) -> tuple[Access, ...]:
     evaluations = _evaluations(folder)
     models = {each.when: each.model for each in evaluations}
     found = [
-        replace(each, model=each.model or models.get(each.when, "")) if each.by_itself else each for each in read_record(folder)
+        replace(each, model=each.model or models.get(each.when, "")) if each.by_itself else each
+        for each in read_record(folder)
+        if not each.of_external
     ]
     scored = {each.when for each in found if each.kind == SCORED}
     return (*found, *(each for each in evaluations if each.when not in scored))
+
+
+def external_detail(content: str) -> str:
+    """What a line about an external test set says of its images; `content` is their fingerprint."""
+    return f"images {content}"
+
+
+def external_accesses(folder: Path, own: TestSet, split: str, content: str) -> tuple[Access, ...]:
+    """All accesses to the images of an external test set of the run in this folder, by time: its own, and those of others.
+
+    Args:
+        own: the images of the set.
+        split: its name, external-NAME.
+        content: its fingerprint: a name may have been given to other images before.
+
+    Raises:
+        BadRun: a record is damaged.
+    """
+    lines = [each for each in read_record(folder) if each.of_external and each.external == split]
+    found = [each for each in lines if each.detail == external_detail(content)]
+    others = of_root(folder.parent, own, skip=found) if (folder.parent / FILE).exists() else []
+    every = (*found, *(replace(judged(each, folder), keys=(), test_set="") for each in others))
+    return tuple(sorted(every, key=lambda each: each.when))
 
 
 def weights_of(folder: Path) -> str:
@@ -236,7 +268,8 @@ def holds(mine: Access, other: Access) -> bool:
     """Whether a line, which may have been folded, holds the other."""
     if mine.id == other.id:
         return True
-    alike = (mine.kind, mine.where, mine.manifest) == (other.kind, other.where, other.manifest) and mine.run in ("", other.run)
+    alike = (mine.kind, mine.where, mine.manifest, mine.external) == (other.kind, other.where, other.manifest, other.external)
+    alike = alike and mine.run in ("", other.run)
     return bool(mine.last) and alike and mine.when <= other.when and other.latest <= mine.last
 
 

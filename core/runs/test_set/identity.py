@@ -138,6 +138,27 @@ def test_set_of_manifest(path: Path) -> TestSet:
     return _read(path, path.name, None, evaluated=False)
 
 
+def test_set_of_rows(name: str, rows: pd.DataFrame) -> TestSet:
+    """Of rows of a manifest or of predictions, all of them: an external test set."""
+    paths, patients = rows["path"].astype("str"), rows["patient_id"].astype("str")
+    keys = {key for each in frame_keys(rows) for key in each}
+    keys |= {patient_key(path, patient) for path, patient in zip(paths, patients, strict=True) if patient}
+    return TestSet(name, None, len(rows), frozenset(keys), frozenset(keys), evaluated=False)
+
+
+def fingerprint(rows: pd.DataFrame) -> str:
+    """A SHA-256 (16 hex digits) of the rows' images, patients and labels, whatever their order or folder; a dash for none.
+
+    Images count by content hash where the manifest has one, else by file name.
+    """
+    hashes = rows["content_hash"] if "content_hash" in rows.columns else [""] * len(rows)
+    lines = sorted(
+        f"{content or Path(str(path)).name}\0{patient}\0{label}"
+        for path, patient, label, content in zip(rows["path"], rows["patient_id"], rows["label"], hashes, strict=True)
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] if lines else "–"
+
+
 def all_test_sets(root: Path) -> list[TestSet]:
     """Of all runs in a folder."""
     return [test_set_of(folder) for folder in run_folders(root)]

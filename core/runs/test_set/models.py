@@ -20,12 +20,13 @@ from core.runs.test_set.accesses import (
     SCORED,
     Access,
     accesses,
+    external_accesses,
     holds,
     own_accesses,
     read_record,
     weights_of,
 )
-from core.runs.test_set.identity import all_test_sets, test_set_of
+from core.runs.test_set.identity import TestSet, all_test_sets, test_set_of
 from core.wording import counted
 
 _NAMED = 5
@@ -112,6 +113,22 @@ def test_set_use(folder: Path) -> TestSetUse:
         found += [Scoring(each, other.name) for each in theirs if not any(holds(known.access, each) for known in found)]
     current = weights_of(folder)
     return TestSetUse(tuple(_models(found, current)), _gap(folder, found, damaged))
+
+
+def external_use(folder: Path, own: TestSet, split: str, content: str) -> TestSetUse:
+    """Which models were scored on the images of an external test set of the run in this folder, or on its patients.
+
+    Args:
+        own: the images of the set.
+        split: its name, external-NAME.
+        content: its fingerprint.
+
+    Raises:
+        BadRun: a record is damaged.
+    """
+    lines = [each for each in external_accesses(folder, own, split, content) if each.kind == SCORED]
+    found = [Scoring(each, folder.name, own=each.of_external) for each in lines]
+    return TestSetUse(tuple(_models(found, weights_of(folder))), _gap(folder, found, ()))
 
 
 test_set_use.__test__ = False  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from core.data.exclusions import LONGEST, exclude_in, exclusions, restore_in
 from core.data.label_rules import RULES, relabel
 from core.data.manifest import write_manifest
 from core.wording import counted, plain
-from dashboard.state import datasets, imports
+from dashboard.state import datasets
 from dashboard.ui import notices, test_set_access
 from dashboard.views.data import PAGE
 
@@ -125,7 +125,7 @@ def _relabel(manifest: Path) -> None:
     st.markdown("\n".join(f"- {plain(note)}" for note in notes))
     if st.button("Write as a new data set", icon=":material/save:", key="data:relabel", type="primary"):
         with notices.errors_shown():
-            out = imports.free_name(manifest.with_name(f"{manifest.stem}-{name}.csv"))
+            out = datasets.free_name(manifest.with_name(f"{manifest.stem}-{name}.csv"))
             write_manifest(made, out)
             datasets.set_current_manifest(out)
             _say(f"Written: {plain(out.name)}, which is the current data set now.")

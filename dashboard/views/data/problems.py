@@ -10,7 +10,7 @@ from core.data.checks import CheckReport, Problem
 from core.wording import counted, plain
 from dashboard.state import datasets, preferences, tasks
 from dashboard.ui import background, image_components, notices, test_set_access
-from dashboard.views.data import PAGE, changes, gallery
+from dashboard.views.data import PAGE, changes, duplicates, gallery
 
 SHOWN = 40  # messages of a kind: a browser takes no more at once
 THUMBNAILS = 12
@@ -27,13 +27,16 @@ def show(manifest: Path) -> None:
     if task is not None and task.state == "done":
         test_set_access.switch(PAGE, manifest)
         report(task.result, manifest)
+        duplicates.repair(task.result, manifest)
+        duplicates.side_by_side(task.result, manifest, PAGE)
     else:
-        st.markdown("Reads every file: missing or unreadable ones, duplicates, patients in two splits, imbalance.")
+        st.markdown("Reads every file: missing or unreadable ones, copies of images, patients in two splits, imbalance.")
     if st.button(
         "Check the data" if task is None else "Check again", type="primary", icon=":material/fact_check:", key="data:check"
     ):
         datasets.start_check(manifest)
         st.rerun()
+    duplicates.baseline(manifest)
     _left_out(manifest)
 
 
@@ -43,7 +46,9 @@ def report(found: CheckReport, manifest: Path) -> None:
         notices.success("Nothing found: every file is readable, no duplicates, no patient in two splits.")
         return
     if found.leakage:
-        notices.error("Patients or images are in more than one split: training refuses this manifest until this is corrected.")
+        notices.error(
+            "Patients or copies of images are in more than one split: training refuses this manifest until this is corrected."
+        )
     kinds: dict[str, list[Problem]] = {}
     for problem in found.problems:
         kinds.setdefault(problem.kind, []).append(problem)

@@ -8,5 +8,6 @@ thresholds.py        the threshold that a rule chooses on validation, and freezi
 calibration.py       whether scores are probabilities; screening.py: what a threshold means at a low prevalence
 subgroups.py         subgroups; shortcuts.py: how well metadata alone predict the label; patients.py, reader.py
 comparison.py        another run on the same images; published results
+external.py          another collection as an external test set, and beside the internal one
 cases.py             errors and near misses with heatmaps; all images
 """

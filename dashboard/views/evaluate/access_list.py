@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from core.runs import Run
@@ -37,6 +39,11 @@ def table(run: Run) -> None:
     if not found:
         st.markdown("No access to its test images has been recorded.")
         return
+    listing(found)
+
+
+def listing(found: Sequence[Access]) -> None:
+    """These accesses as a table."""
     rows = [[_when(each), each.words, each.where, f"{each.images:,}" if each.counts else "–", _about(each)] for each in found]
     html_tables.table(["When", "What", "Where", "Images", "About it"], rows)
 

@@ -40,7 +40,7 @@ def calibrating(context: Context) -> None:
         notices.info(plain(report))
         return
     if report.no_probability:
-        reason = report.no_probability.removeprefix("no probability is shown: ").rstrip(".")
+        reason = report.no_probability.rstrip(".")
         notices.warning(f"No probability is shown for {context.units}: {plain(reason)}.")
     if context.same_weights and calibration(context) != report.frozen:
         notices.warning(

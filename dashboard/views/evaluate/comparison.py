@@ -11,6 +11,7 @@ from core.metrics import Interval
 from core.metrics.intervals import SIGNIFICANT
 from core.plots import empty_figure, roc_figure
 from core.runs import Run
+from core.runs.test_set.external import is_external, short_name
 from core.wording import p_value, plain
 from dashboard.cache import results
 from dashboard.state import training_runs, widgets
@@ -52,6 +53,13 @@ def _not_scored(other: Run, split: str) -> None:
         )
         return
     if split_scoring.scoring(other, split):
+        return
+    if is_external(split):
+        notices.info(
+            f"{plain(other.name)} was not evaluated on {plain(short_name(split))}. Choose that run above, then New external "
+            "test.",
+            icon="lock",
+        )
         return
     notices.info(f"{plain(other.name)} has not been scored on its {SPLITS[split].lower()} set yet.")
     if st.button(

@@ -22,6 +22,7 @@ from dashboard.state import preferences
 T = TypeVar("T")
 
 SPLITS = {"val": "Validation", "test": "Test"}
+NEW = "external"  # chosen in place of a split: an external test set that is still to be evaluated
 LEVELS = {"image": "Image", "breast": "Breast", "patient": "Patient"}
 
 
@@ -45,6 +46,8 @@ class Context:
     @property
     def patients_known(self) -> bool:
         """Whether anybody knows whose the images are; without, the pages speak of images only."""
+        if self.found.external is not None:
+            return self.found.external.patients is not None
         return results.patients_known(self.run)
 
     @property

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 
 from core.errors import LabError
+from core.runs import Run
+from core.runs.test_set.external import is_external
 from dashboard.cache import results
 from dashboard.state import widgets
 from dashboard.ui import components, notices
-from dashboard.views.evaluate import parts, split_scoring, threshold_slider
-from dashboard.views.evaluate.context import LEVELS, SPLITS, Context
+from dashboard.views.evaluate import external, parts, split_scoring, threshold_slider
+from dashboard.views.evaluate.context import LEVELS, NEW, Context
 
 
 def show() -> None:
     """Run, split and level first; then the split's metrics, or the way to have it scored."""
-    left, middle, right = st.columns([4, 3, 4])
+    left, middle, right = st.columns([3, 6, 3])
     with left:
         run = components.run_picker(with_model=True)
     if run is None:
         return
     with middle:
-        split = widgets.segmented("Split", SPLITS, "evaluate:split")
+        split = widgets.segmented("Split", external.splits_of(run), "evaluate:split")
     with right:
-        levels = LEVELS if results.patients_known(run) else {"image": LEVELS["image"]}
+        levels = LEVELS if _patients_known(run, split) else {"image": LEVELS["image"]}
         level = widgets.segmented(
             "Count per", levels, "evaluate:level", help="Scores of one breast, or one patient, are averaged."
         )
+    if split == NEW:
+        external.form(run)
+        return
     scoring = split_scoring.scoring(run, split)
     try:
         found = results.evaluation(run, split)
@@ -43,6 +50,15 @@ def show() -> None:
         notices.info(summary)
         return
     studio(Context(run, found, summary))
+
+
+def _patients_known(run: Run, split: str) -> bool:
+    """Whether the images of what is looked at have patients."""
+    if is_external(split):
+        with suppress(LabError):  # a damaged evaluation is said below
+            found = results.evaluation(run, split)
+            return found is not None and found.external is not None and found.external.patients is not None
+    return results.patients_known(run)
 
 
 @st.fragment

@@ -10,6 +10,7 @@ from dashboard.views.evaluate import (
     cases,
     charts,
     comparison,
+    external,
     patients,
     reader,
     screening,
@@ -26,7 +27,11 @@ GROUPS: Mapping[str, Mapping[str, Part]] = {
     "Threshold": {"Choose a threshold": thresholds.choosing, "Screening": screening.screening},
     "Fairness & shortcuts": {"Subgroups": subgroups.subgroups, "Shortcuts": shortcuts.shortcuts, "Patients": patients.patients},
     "Cases": {"Mistakes": cases.cases, "All images": tables.images},
-    "Compare": {"Compare runs": comparison.comparing, "Reader": reader.reader},
+    "Compare": {
+        "Compare runs": comparison.comparing,
+        "Internal and external": external.sources,
+        "Reader": reader.reader,
+    },
 }
 _GROUP, _PART = "evaluate:group", "evaluate:part:"
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from core.evaluate.reader import ReaderComparison, compare_reader
 from core.metrics import Interval
 from core.plots.reader import reader_figure
 from core.wording import p_value, plain
+from dashboard.access.paths import require_allowed
+from dashboard.state import datasets
 from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate.context import Context, once
 
@@ -17,7 +20,7 @@ def reader(context: Context) -> None:
 
     def make() -> ReaderComparison | str | None:
         confidence = context.summary.confidence
-        return compare_reader(context.found.predictions, context.run.manifest(), context.level, confidence=confidence)
+        return compare_reader(context.found.predictions, _manifest(context), context.level, confidence=confidence)
 
     found = once("reader", context, make)
     if found is None or isinstance(found, str):
@@ -49,6 +52,12 @@ def reader(context: Context) -> None:
         else ""
     )
     st.caption(f"The curve is of what is compared. Of several images the most suspicious rating counts.{order}")
+
+
+def _manifest(context: Context) -> pd.DataFrame:
+    """Of the images: the run's, or that of the external test set. Raises LabError: it is gone."""
+    about = context.found.external
+    return context.run.manifest() if about is None else datasets.manifest_frame(require_allowed(about.manifest))
 
 
 def _unread(found: ReaderComparison) -> None:

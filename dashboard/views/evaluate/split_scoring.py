@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from core.errors import LabError
@@ -12,16 +10,20 @@ from core.evaluate.result import excluded_words
 from core.metrics import Interval
 from core.metrics.levels import UNITS
 from core.runs import Run
+from core.runs.test_set.external import is_external
 from core.runs.test_set.provenance import read_parent
 from core.wording import OPTIMISTIC, counted, number, plain, times
 from dashboard.cache import results
 from dashboard.ui import background, chance_notices, components, html_tables, notices
-from dashboard.views.evaluate import access_list, endpoint, tables
+from dashboard.views.evaluate import access_list, endpoint, external, tables
 from dashboard.views.evaluate.context import SPLITS
 
 
 def not_scored(run: Run, split: str) -> None:
     """What scoring means, and the button; the test set only behind a confirmation."""
+    if is_external(split):
+        external.form(run)
+        return
     images = int((run.manifest()["split"] == split).sum())
     if not images:
         components.empty_state(
@@ -77,6 +79,8 @@ def damaged(run: Run, split: str, error: LabError) -> None:
         st.markdown("Scoring the test set again is counted as one more evaluation, as far as the count can still be read.")
         access_list.summary(run)
         confirmed_access(run, "Open the test set again", "evaluate:again")
+    elif is_external(split):
+        external.form(run)
     elif st.button("Score again", type="primary", icon=":material/refresh:", key="evaluate:again"):
         score(run, split)
 
@@ -99,12 +103,15 @@ def about(run: Run, found: Evaluation) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if found.synthetic:
             notices.synthetic_badge("The demo set: a metric on it says nothing about real mammograms.")
-        whose = f" of {counted(found.patients, 'patient')}" if results.patients_known(run) else ", of nobody that is known"
+        known = results.patients_known(run) if found.external is None else found.external.patients is not None
+        whose = f" of {counted(found.patients, 'patient')}" if known else ", of nobody that is known"
         parts = [f"{counted(found.images, 'image')}{whose}"]
         if found.excluded:
             parts.append(excluded_words(found.excluded))
         if found.split == "test":
             parts.append(f"test set evaluated **{times(found.evaluations)}**, last {_day(found.last_evaluated)}")
+        elif found.external is not None:
+            parts.append(f"external test set evaluated **{times(found.evaluations)}**, last {_day(found.last_evaluated)}")
         else:
             parts.append(f"scored {_day(found.last_evaluated)}, **{OPTIMISTIC}**")
         parent = read_parent(run.path) if found.split == "test" else None
@@ -119,20 +126,19 @@ def about(run: Run, found: Evaluation) -> None:
                     st.markdown("Scores the test set again. It is counted, and the count cannot be taken back.")
                     if st.button("Open it again", key="evaluate:again"):
                         score(run, found.split)
+            elif found.external is not None:
+                external.again(run, found)
             elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
                 score(run, found.split)
     if found.split == "test":
         access_list.models(run)
         endpoint.declared(run)
+    external.about(run, found)
     _outdated(run, found)
     chance_notices.chance_notice(run)
     if found.excluded:
         with st.expander(f"Images that were left out: {len(found.excluded)}"):
-            rows = [
-                {"image": Path(item.path).name, "truth": item.label, "reason": item.reason, "path": item.path}
-                for item in found.excluded
-            ]
-            st.dataframe(rows, hide_index=True)
+            external.listed(run, found.excluded)
 
 
 def _outdated(run: Run, found: Evaluation) -> None:
@@ -157,7 +163,7 @@ def _outdated(run: Run, found: Evaluation) -> None:
             "follows it use that; Subgroups, Compare and All numbers still show the earlier one."
         )
     task = results.evaluation_task(run, found.split)
-    again = "Open the test set again" if found.split == "test" else "Score again"
+    again = "Open the test set again" if found.split == "test" else "Evaluate it again" if found.external else "Score again"
     doing = task is not None and task.running
     notices.warning(f"{why} {'They are being made again.' if doing else f'{again} for metrics of the model as it is.'}")
 

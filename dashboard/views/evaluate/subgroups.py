@@ -46,7 +46,7 @@ def subgroups(context: Context) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         shown = widgets.segmented("Metric", SHOWN, "evaluate:subgroup_figure", hide_label=True)
-        alike = equivalence_sentence(every, context.found.equivalence_margin)
+        alike = equivalence_sentence(every, context.found.equivalence_margin, context.found.summary.confidence)
         at_once = omnibus_sentence(context.found.omnibus)
         st.markdown(f"{_finding(every)} {plain(f'{at_once} {alike}')}".strip(), width="stretch")
         with st.popover("How to read it", icon=":material/help:"):

@@ -8,12 +8,12 @@ import streamlit as st
 
 from core.errors import NotEnoughData
 from core.evaluate.fitted import fitted_predictions
-from core.evaluate.thresholds import is_frozen
+from core.evaluate.thresholds import evaluated_sets, is_frozen
 from core.metrics import MIN_VIEW_PATIENTS, VIEWS, Interval, ThresholdRule, ViewThresholds
 from core.metrics.by_view import choose_by_group
 from core.metrics.sweep import Shares, Sweep, sweep
-from core.runs.test_set.provenance import evaluation_count
-from core.wording import number, times
+from core.runs.test_set.external import short_name
+from core.wording import number, plain, times
 from dashboard.cache import results
 from dashboard.state import widgets
 from dashboard.ui import html_tables, notices
@@ -132,7 +132,7 @@ def _only(shares: Shares) -> Interval | str:
 def freezing(context: Context, rule: ThresholdRule, value: float) -> None:
     """Look at it with the slider, or freeze it; after the test set was evaluated only with a word that it is known."""
     run = context.run
-    opened = evaluation_count(run.path)
+    evaluated = evaluated_sets(run)
     already = context.same_weights and is_frozen(context.card, rule, fitted_predictions(run, context.card))
     press = False
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -147,12 +147,11 @@ def freezing(context: Context, rule: ThresholdRule, value: float) -> None:
         sure = True
         if already:
             st.badge("This is what is in use", icon=":material/lock:")
-        elif opened:
+        elif evaluated:
             with st.popover("Use it all the same", icon=":material/warning:"):
                 st.markdown(
-                    f"The test set of this run has been evaluated **{times(opened)}**. A threshold chosen now is chosen "
-                    "with it "
-                    "in view: its test metrics are no longer unbiased. If you continue, this is recorded and is in the report."
+                    f"{_evaluated_words(evaluated)}. A threshold chosen now is chosen with that "
+                    "in view: these metrics are no longer unbiased. If you continue, this is recorded and is in the report."
                 )
                 sure = st.checkbox("I understand; record it", key="evaluate:reopen")
                 press = st.button("Use and record it", type="primary", disabled=not sure, key="evaluate:freeze")
@@ -167,9 +166,15 @@ def freezing(context: Context, rule: ThresholdRule, value: float) -> None:
     )
     if press:
         with notices.errors_shown():
-            results.freeze_threshold(run, rule, reopen=bool(opened) and sure)
+            results.freeze_threshold(run, rule, reopen=bool(evaluated) and sure)
             explore(context, None)
             st.rerun()
+
+
+def _evaluated_words(evaluated: dict[str, int]) -> str:
+    names = {split: f"external test set {plain(short_name(split))}" for split in evaluated} | {"test": "test set"}
+    said = [f"The {names[split]} of this run has been evaluated **{times(count)}**" for split, count in evaluated.items()]
+    return ". ".join(said)
 
 
 def _words(rule: ThresholdRule) -> str:

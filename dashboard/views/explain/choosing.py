@@ -49,9 +49,11 @@ def from_split(run: Run, split: str) -> tuple[ImageRef | None, Any, pd.DataFrame
 
 def listing(run: Run, split: str) -> pd.DataFrame:
     """The run's images of a split, with scores where the split has been scored."""
+    found = results.evaluation(run, split)
+    if found is not None and found.external is not None:
+        return found.predictions.sort_values(["score", "path"], ascending=[False, True])
     manifest = datasets.manifest_frame(run.path / "manifest.csv")
     rows = manifest[manifest["split"] == split]
-    found = results.evaluation(run, split)
     if found is not None:
         rows = rows.merge(found.predictions[["path", "score"]], on="path", how="inner")
         rows = rows.sort_values(["score", "path"], ascending=[False, True])

@@ -10,6 +10,7 @@ import streamlit as st
 from core.data.lesion_places import with_lesions
 from core.runs import Run
 from core.runs.test_set.accesses import HEATMAPS
+from core.runs.test_set.external import short_name
 from core.wording import plain
 from dashboard.cache import results
 from dashboard.cache.explanations import Ask, Explained, View, without_map
@@ -54,7 +55,9 @@ def show() -> None:
     with right:
         uploads.forget_lost("explain:source", "explain", "val")
         opened = results.evaluation(run, "test") is not None
-        offered = {name: title for name, title in SOURCES.items() if name != "test" or opened}
+        others = {name: f"External: {short_name(name)}" for name in results.external_splits(run)}
+        own = {name: SOURCES[name] for name in ("val", "test") if name != "test" or opened}
+        offered = own | others | {"upload": SOURCES["upload"]}
         source = widgets.segmented("Images from", offered, "explain:source")
     workbench(run, source)
 

@@ -13,13 +13,13 @@ from core.errors import LabError
 from core.files.paths import cache_root
 from core.heatmap_audit import Case, HeatmapAudit, MethodAudit, Metric, audit_heatmaps, audited_splits, read_heatmap_audit
 from core.heatmap_audit.lesions import has_lesion, lesion_mask
-from core.heatmap_audit.results import ALL, REFERENCES
+from core.heatmap_audit.results import ALL, REFERENCES, images_words
 from core.heatmap_audit.store import audit_path
 from core.metrics import Interval
 from core.plots.audit import ORDERS, localisation_figure, perturbation_figure
 from core.runs import Run
 from core.runs.test_set.accesses import HEATMAPS
-from core.wording import counted, plain
+from core.wording import plain
 from dashboard.access.paths import require_allowed
 from dashboard.cache import images, results
 from dashboard.state import datasets, models, preferences, settings, tasks, widgets
@@ -148,7 +148,7 @@ def findings(run: Run, found: HeatmapAudit) -> None:
         if found.external:
             st.badge("EXTERNAL", color="blue", help="Another data set than the run's own.")
         left_out = f" · {len(found.excluded)} left out" if found.excluded else ""
-        st.markdown(f"{counted(found.images, 'image')} of {counted(found.patients, 'patient')}{left_out}", width="stretch")
+        st.markdown(f"{found.size}{left_out}", width="stretch")
     if run.model_card().weights_sha256 != found.weights_sha256:
         notices.warning("The run's model has changed since this audit (it trained on). Audit again.")
     methods = [method.method for method in found.methods]
@@ -201,24 +201,26 @@ def curves(method: MethodAudit) -> None:
         with column:
             st.markdown(f"## {title}", anchors=False)
             if metric is not None:
-                st.caption(f"{counted(metric.images, 'image')} of {counted(metric.patients, 'patient')}. {better[kind]}")
+                st.caption(f"{images_words(metric.images, metric.patients, method.unit)}. {better[kind]}")
             components.chart(perturbation_figure(kind, lines), f"audit:{kind}", alt=f"{kind} curves")
 
 
 def table(method: MethodAudit) -> None:
     """Every metric with its interval and its baseline."""
     few = [metric for metric in method.metrics if metric.group != ALL and isinstance(metric.value, str)]
-    rows: list[list[Any]] = [_row(metric) for metric in method.metrics if metric not in few]
-    html_tables.table(("Metric", "Value", "Baseline", "Difference", "Images (patients)"), rows)
+    known = method.unit == "patient"
+    rows: list[list[Any]] = [_row(metric, known) for metric in method.metrics if metric not in few]
+    heads = ("Metric", "Value", "Baseline", "Difference", "Images (patients)" if known else "Images")
+    html_tables.table(heads, rows)
     if few:
         groups = ", ".join(dict.fromkeys(metric.group for metric in few))
-        st.caption(f"Too few patients for a separate value: {groups}.")
+        st.caption(f"Too few {method.unit}s for a separate value: {groups}.")
 
 
-def _row(metric: Metric) -> list[Any]:
+def _row(metric: Metric, known: bool) -> list[Any]:
     name = next((each for each in ("chance", "random", "uniform") if each in metric.references), "")
     reference = metric.references.get(name)
-    count = f"{metric.images} ({metric.patients})"
+    count = f"{metric.images} ({metric.patients})" if known else str(metric.images)
     if isinstance(metric.value, str) or reference is None:
         return [metric.title, metric.value, None, None, count]
     difference = reference.difference

@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import LabError
+from core.metrics.leakage_mark import leakage_warning_of
 from core.runs import Run
 from core.wording import number, plain
 from dashboard.cache import results
@@ -70,6 +71,8 @@ def _draw(run: Run, waiting: bool) -> None:
             f"Score **{number(example.score)}**, threshold {number(example.threshold)}{basis}: **{flagged}**. "
             f"True label: **{example.label}**."
         )
+        if leakage := models.leakage(run):
+            st.caption(plain(leakage_warning_of(leakage)))
         if chance := models.chance(run):
             st.caption(f"Do not rely on it: this model is not better than chance so far: {chance}.")
         if st.button("Explain it", icon=":material/blur_on:", key="home:explain"):

@@ -52,6 +52,7 @@ class Row:
     test: Interval | None = None
     note: str = ""
     chance: str = ""  # why its model is not shown to be better than chance
+    leakage: str = ""  # what leaks between its splits
 
     @property
     def name(self) -> str:
@@ -100,6 +101,7 @@ def row(run: Run) -> Row:
         test=test,
         note=run.note(),
         chance=models.chance(run),
+        leakage=models.leakage(run),
     )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from core.metrics.chance import warning_of
+from core.metrics.leakage_mark import leakage_warning_of
 from core.plots import METRIC_TITLES
 from core.runs import Run
 from core.runs.removal import foreign, is_link
@@ -126,8 +127,8 @@ def filters(found: list[Row]) -> tuple[str, list[str]]:
 def what_to_know(row: Row) -> str:
     """The detail column: what is wrong or in doubt, else what it waits for or how it ended."""
     failed = row.status.reason if row.status.state == "failed" else ""
-    chance = warning_of(row.chance)
-    return shortened(row.problem or " · ".join(filter(None, (row.doubt, failed, chance))) or row.status.reason, LONGEST)
+    parts = (leakage_warning_of(row.leakage), row.doubt, failed, warning_of(row.chance))
+    return shortened(row.problem or " · ".join(filter(None, parts)) or row.status.reason, LONGEST)
 
 
 def table_rows(rows: list[Row]) -> list[dict[str, object]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import core
@@ -139,6 +140,28 @@ def test_an_evaluation_on_test_is_recorded_before_figures_are_given(
     assert evaluation.evaluations == 1
     assert [(each.kind, each.where, each.images) for each in accesses(run.path)] == [("scored", "Python", evaluation.images)]
     assert core.read_evaluation(run, "test").evaluations == 1
+    (run.path / "evaluation.json").unlink()
+
+
+def test_an_external_test_is_recorded_before_figures_are_given(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_demo(lab / "data" / "other", patients=12, rows=160, seed=9)
+    table = pd.read_csv(lab / "data" / "other" / "manifest.csv", dtype=str, keep_default_na=False)
+    table.assign(patient_id="other-" + table["patient_id"]).to_csv(lab / "data" / "other" / "manifest.csv", index=False)
+    run, manifest = core.open_run("first"), "data/other/manifest.csv"
+
+    def refuse(*_: object, **__: object) -> None:
+        raise NotRecorded("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("core.evaluate.opened_set.record", refuse)
+        with pytest.raises(NotRecorded, match="disk is full"):
+            core.evaluate_run(run, manifest=manifest)
+    assert core.read_evaluation(run, "external-other") is None
+    evaluation = core.evaluate_run(run, manifest=manifest, name="films", progress=False)
+    assert evaluation.split == "external-films" and evaluation.images + len(evaluation.excluded) == len(table)
+    assert accesses(run.path) == ()
+    (line,) = read_record(run.path)
+    assert (line.kind, line.where, line.external) == ("scored", "Python", "external-films")
     (run.path / "evaluation.json").unlink()
 
 

@@ -155,7 +155,7 @@ def test_two_runs_are_compared_in_pairs(lab: Path, capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     assert "28 images in both" in out and "14 breasts of 14 patients" in out and "paired test of the AUCs" in out
     assert main(["compare", "one", "two", "--margin", "0.05"]) == 0
-    assert "the runs are equivalent: the whole interval lies within ±0.05" in capsys.readouterr().out
+    assert "the runs are equivalent: the whole 95% interval lies within ±0.05" in capsys.readouterr().out
     assert main(["compare", "one", "two", "--margin", "0"]) != 0
     assert "--margin 0: expected a number above 0" in capsys.readouterr().err
     assert main(["compare", "one", "two", "--json"]) == 0

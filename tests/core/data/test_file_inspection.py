@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         rows, columns = np.mgrid[:60, :40]
         breast = (rows - 30) ** 2 / 600 + columns**2 / 900 < 1
-        pixels = np.where(breast, 90 + (rows * 3 + columns * number) % 97, 0)
+        pixels = np.where(breast, 90 + np.random.default_rng(number).integers(0, 97, rows.shape), 0)
         assert cv2.imwrite(str(path), pixels.astype(np.uint8))
     (tmp_path / "images" / "benign" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
     return tmp_path / "images"
@@ -107,7 +107,7 @@ def test_another_file_under_the_same_name_is_read_and_a_missing_one_is_missing(f
 
 def test_another_program_looks_again(folder: Path, read: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     frame = manifest_of(folder)
-    monkeypatch.setattr(file_inspection, "_program", lambda: "another")
+    monkeypatch.setattr(file_inspection, "program", lambda: "another")
     read.clear()
     check_manifest(frame)
     assert len(read) == len(frame)

@@ -158,9 +158,9 @@ def test_the_intervals_and_p_values_of_a_row_agree(first: FakeRun) -> None:
 
 def test_equivalence_is_claimed_only_within_the_margin(first: FakeRun) -> None:
     evaluation = read_evaluation(first)
-    assert "are equivalent: the whole interval lies within ±0.05" in compare_evaluations(evaluation, evaluation).equivalence(
-        0.05
-    )
+    assert "are equivalent: the whole 95% interval lies within ±0.05" in compare_evaluations(
+        evaluation, evaluation
+    ).equivalence(0.05)
     assert "equivalent" not in compare(first, other_run(first)).equivalence(0.001, "specificity").replace("equivalence", "")
 
 

@@ -27,7 +27,7 @@ from core.gradcam import Heatmap
 from core.heatmap_audit import HeatmapAudit, audit_heatmaps, audited_splits, read_heatmap_audit
 from core.heatmap_audit.results import ALL
 from core.heatmap_audit.settings import AuditSettings
-from core.heatmap_audit.store import audit_path, external_name
+from core.heatmap_audit.store import audit_path
 from core.model import Classifier
 from core.predict import Predictor
 from core.runs.test_set.accesses import accesses
@@ -311,20 +311,6 @@ def test_another_data_set_is_audited_whole_but_for_the_runs_own_images(
     assert found.notes[0].startswith("Another data set")
     assert read_heatmap_audit(run, "external-films") == found and read_heatmap_audit(run, "val") is None
     assert audited_splits(run) == ["external-films"]
-
-
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [
-        ("data/mini-mias.csv", "external-mini-mias"),
-        ("data/My Films (2).csv", "external-my-films-2"),
-        ("data/cbis/manifest.csv", "external-cbis"),
-        ("..csv", "external-data"),
-        ("манифест.csv", "external-data"),
-    ],
-)
-def test_another_data_set_has_a_name_that_every_system_takes(path: str, name: str) -> None:
-    assert external_name(Path(path)) == name
 
 
 def test_wrong_calls_say_what_is_allowed(run: FakeRun, predictor: Predictor) -> None:

@@ -50,7 +50,7 @@ def test_no_choice_of_the_level_turns_what_is_concluded(material: Material) -> N
     image = replace(test.summary, confidence=0.5, metrics=test.summary.metrics | {"auc": interval(0.55, 0.65)})
     test = replace(test, predictions=frame, levels=test.levels | {"image": image})
     text = dict(abstract(replace(material, evaluations={"test": test})))["Conclusion"]
-    assert "cannot be distinguished from chance. That is decided by the 95% interval of the AUC of images, [" in text
+    assert "cannot be distinguished from chance. That is decided by the 95% interval of the AUC by image, [" in text
 
 
 def audit(feature: str, alone: Interval | str, within: Interval | str, metadata: Metadata | None = None) -> ShortcutAudit:

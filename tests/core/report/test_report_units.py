@@ -85,7 +85,9 @@ def test_images_and_sides_of_patients_stand_by_set_and_label_with_a_warning_wher
 
 
 def test_the_rule_that_combines_images_is_varied(one_sided: FakeRun) -> None:
-    table = tables(gather(one_sided, FakePredictor(one_sided.card)))["Sensitivity of the AUC by patient to the rule, test set."]
+    table = tables(gather(one_sided, FakePredictor(one_sided.card)))[
+        "Sensitivity of the AUC by patient to the rule, test set, 95% intervals."
+    ]
     assert [row[0].split(" ")[0] for row in table.rows] == ["mean", "highest", "highest", "one", "affected", "two", "one"]
     assert sum(row[1] == "yes" for row in table.rows) == 4 and all("[" in row[2] for row in table.rows)
 
@@ -263,7 +265,7 @@ def test_the_ppv_of_this_set_has_one_interval_in_the_whole_report(tmp_path: Path
     performance = tables(document)["Performance with 95% intervals."]
     column = performance.header.index("Test, patients")
     precision = next(row[column] for row in performance.rows if row[0] == "Precision")
-    screening = tables(document)["What the frozen threshold would mean at other prevalences."]
+    screening = tables(document)["What the frozen threshold would mean at other prevalences, 95% intervals."]
     assert screening.rows[-1][0].endswith("(this set's patients)") and screening.rows[-1][1] == precision
     assert "limits of its own shares" in screening.note
 
@@ -426,13 +428,13 @@ def test_a_reader_in_the_manifest_stands_beside_the_model(tmp_path: Path) -> Non
     ]
     change(run, rows.assign(birads=words))
     document = gather(run, FakePredictor(run.card))
-    table = tables(document)["Model and reader on the test set."]
+    table = tables(document)["Model and reader on the test set, 95% intervals."]
     assert [row[:2] for row in table.rows] == [
         ("Image level", "28 of 28"),
         ("Breast level", "14 of 14"),
         ("Patient level", "14 of 14"),
     ]
-    assert tables(document)["The reader's operating points, test patients."].rows[0][0] == "BI-RADS 4"
+    assert tables(document)["The reader's operating points, test patients, 95% intervals."].rows[0][0] == "BI-RADS 4"
     assert "incorporation and verification bias" in section_text(document, "reader")
     change(run, rows.assign(birads=["BI-RADS 4?" if place % 9 == 1 else word for place, word in enumerate(words)]))
     document = gather(run, FakePredictor(run.card))
@@ -466,11 +468,11 @@ def test_a_group_is_equivalent_only_where_its_whole_interval_lies_within_the_mar
         for row in (cc, mlo)
     )
     rows = tuple(replace(row, specificity_adjusted=None) for row in rows)
-    sentence = equivalence_sentence(rows, 0.05)
+    sentence = equivalence_sentence(rows, 0.05, 0.95)
     # Two groups make up the feature: one test of each figure.
     assert "within ±0.05" in sentence and "1 of 2 (AUC 1 of 1, sensitivity 0 of 1)" in sentence
     assert "For 1 neither a difference nor equivalence is shown" in sentence
-    assert "0 of 2" in equivalence_sentence(rows, 0.04) and equivalence_sentence((), 0.05) == ""
+    assert "0 of 2" in equivalence_sentence(rows, 0.04, 0.95) and equivalence_sentence((), 0.05, 0.95) == ""
     changed = replace(material, evaluations={"test": replace(material.shown, subgroups=rows)})
     text = "\n".join(word for block in subgroups(changed).blocks for word in words_of(block))
     assert sentence in text and text.count("p 0.900, equivalent") == 2 and "0.220], p 0.900, equivalent" not in text

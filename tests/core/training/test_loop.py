@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pandas as pd
 import pytest
 import torch
+from builders.textured import textured_breast
 from builders.toy_training import EVERY_STEP, draw_frame, toy_config
 from safetensors.torch import load_file
 
@@ -525,6 +527,34 @@ def test_an_identical_file_in_two_splits_is_leakage(make_run: MakeRun, frame: pd
         list(train(run))
     assert run.status().state == "failed"
     assert not (run.path / "last.pt").exists()
+
+
+def test_a_changed_copy_in_two_splits_is_leakage_and_what_to_do_is_said(make_run: MakeRun, frame: pd.DataFrame) -> None:
+    copied(frame)
+    run = make_run()
+    with pytest.raises(Leakage, match=r"1 picture in several versions stands in several splits.*data repair.*allow_leakage"):
+        list(train(run))
+    assert run.status().state == "failed" and not (run.path / "last.pt").exists()
+
+
+def test_allowed_leakage_is_warned_of_and_recorded_with_the_model_also_after_a_resume(
+    make_run: MakeRun, frame: pd.DataFrame
+) -> None:
+    copied(frame)
+    run = make_run(data__allow_leakage=True)
+    seen = cut_after(run, 8, timing=EVERY_STEP)
+    said = "1 picture in several versions stands in several splits"
+    assert [event["message"] for event in seen if event.get("about") == "leakage"] == [
+        f"Leakage is allowed: {said}. Every metric of this run carries that mark."
+    ]
+    list(train(run, resume=True, timing=EVERY_STEP))
+    assert run.status().state == "done" and run.model_card().leakage == said
+
+
+def copied(frame: pd.DataFrame) -> None:
+    """Make the picture of a test image the mirrored one of a training image."""
+    picture = textured_breast(1)
+    assert cv2.imwrite(frame["path"][0], picture) and cv2.imwrite(frame["path"][31], picture[:, ::-1])
 
 
 def test_content_hashes_are_noted_in_the_manifest(make_run: MakeRun) -> None:

@@ -33,3 +33,17 @@ def test_every_page_says_it_or_none_does(run: Run, view: str, card: dict[str, ob
         evaluate(run, "val")
         preferences.set("evaluate:split", "val")
     assert warned(view) is expected
+
+
+@pytest.mark.parametrize("view", ["train", "runs", "evaluate"])
+def test_every_page_marks_the_metrics_of_a_run_whose_splits_leak(run: Run, view: str) -> None:
+    update_card(run.path, {"chance": "", "leakage": "2 patients stand in several splits"})
+    if view == "train":
+        results.watch_run(run)
+    if view == "evaluate":
+        evaluate(run, "val")
+        preferences.set("evaluate:split", "val")
+    app = open_page(view, runs__selected=["tiny"])
+    assert not app.exception
+    said = " ".join([texts(app), *(each.value for each in app.error)])
+    assert "Leakage between splits was allowed" in said and "2 patients stand in several splits" in said

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import cv2
 import pandas as pd
-from builders.lab_pages import button, draw_breast, figures, galleries, open_page, texts
+import pytest
+from builders.lab_pages import button, draw_breast, figures, galleries, open_page, texts, write_images
+from builders.textured import textured_breast
 
 from core.data.exclusions import exclusions
-from core.data.manifest import labelled, read_manifest
+from core.data.manifest import labelled, read_manifest, write_manifest
 from dashboard.cache import compositions
 from dashboard.state import datasets, preferences, tasks
 
@@ -72,6 +74,42 @@ def test_the_check_reports_a_leaking_patient(manifest: Path) -> None:
     app.button_group(key="data:view:widget").set_value("Problems").run()
     assert not app.exception
     assert "training refuses" in app.error[0].value
+
+
+def test_copies_stand_side_by_side_and_the_split_is_repaired_in_one_click(manifest: Path) -> None:
+    for name, picture in {"p01_CC.png": textured_breast(1), "p05_CC.png": textured_breast(1)[:, ::-1]}.items():
+        assert cv2.imwrite(str(manifest.parent / name), picture)
+    frame = read_manifest(manifest)
+    splits = ["val" if patient == "P05" else "train" for patient in frame["patient_id"]]
+    write_manifest(frame.assign(split=pd.Series(splits, dtype="str")), manifest)
+    datasets.start_check(manifest)
+    settle(datasets.check_name(manifest))
+    app = open_page("data")
+    app.button_group(key="data:view:widget").set_value("Problems").run()
+    assert not app.exception and "Same picture, changed, in several splits" in texts(app)
+    shown = {name: tiles for name, tiles in galleries(app).items() if name.startswith("data:copies")}
+    assert [tile["caption"] for tile in shown["data:copies:0"]] == ["p01_CC.png", "p05_CC.png"]
+    app.button(key="data:repair").click().run()
+    settle(datasets.repair_name(manifest))
+    app.run()
+    assert not app.exception and any("moved" in each.value for each in app.success)
+    app.button(key="data:repair:use").click().run()
+    repaired = manifest.with_name("manifest-repaired.csv")
+    assert datasets.current_manifest() == repaired
+    assert read_manifest(repaired).groupby("patient_id")["split"].nunique().max() == 1
+
+
+@pytest.mark.parametrize(("patients", "said"), [(12, "too few"), (24, "")])
+def test_the_label_without_the_breast_is_one_click(workspace: Path, patients: int, said: str) -> None:
+    manifest = write_images(workspace / "data" / "mine", patients=patients)
+    datasets.set_current_manifest(manifest)
+    app = open_page("data")
+    app.button_group(key="data:view:widget").set_value("Problems").run()
+    app.button(key="data:baseline").click().run()
+    settle(datasets.baseline_name(manifest))
+    app.run()
+    assert not app.exception
+    assert said in app.error[0].value if said else any("predict" in each.value for each in app.info)
 
 
 def endless(report: tasks.Report) -> None:

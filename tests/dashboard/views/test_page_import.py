@@ -252,7 +252,7 @@ def test_only_uploads_can_be_removed_and_their_tables_are_no_data_sets(manifest:
 
 def test_an_import_never_overwrites_a_manifest(workspace: Path) -> None:
     manifest = write_images(workspace / "data" / "x")
-    assert imports.free_name(manifest) == manifest.with_name("manifest-2.csv")
+    assert datasets.free_name(manifest) == manifest.with_name("manifest-2.csv")
 
 
 def test_every_option_of_ours_has_plain_words_and_answers_that_the_importer_knows() -> None:
