@@ -45,6 +45,7 @@ def counts(manifest: Path) -> None:
         )
     order = [name for name in ("train", "val", "test", "") if (table["split"] == name).any()]
     wide = table.pivot_table(index="split", columns="label", values="images", aggfunc="sum", fill_value=0).reindex(order)
+    wide = wide[[name for name in ("benign", "malignant", "") if name in wide.columns]]
     left, right = st.columns([3, 2], gap="medium")
     with left:
         shown = wide.rename(index={"": "no split"}, columns={"": UNLABELLED})

@@ -76,7 +76,7 @@ def _cards(manifest: Path) -> None:
             Metric("Malignant", f"{facts.malignant:,}", f"{share:.1%} of {of}"),
             Metric(
                 "Train / val / test",
-                " / ".join(map(str, facts.splits)) if split else "not split yet",
+                _splits(facts.splits) if split else "not split yet",
                 "images" if split else "by patient, when training starts",
             ),
             Metric(
@@ -86,6 +86,11 @@ def _cards(manifest: Path) -> None:
             ),
         ]
     )
+
+
+def _splits(images: tuple[int, int, int]) -> str:
+    """The three numbers, in thousands where they would not fit into the card."""
+    return " / ".join(f"{each / 1000:.1f}k" if max(images) >= 10_000 else str(each) for each in images)
 
 
 with components.page(
