@@ -7,7 +7,7 @@ last.pt         see checkpoint.py
 model.safetensors, model.json   the best model so far (core.model.store)
 start.safetensors  the weights a fork begins with
 predictions/, excluded.csv, train.log, note.txt (what the user wrote about it)
-test_accesses.jsonl  see accesses.py; split.json  see split_origin.py
+test_accesses.jsonl  see accesses.py; split.json  see split_origin.py; leakage.json  see core/training/leakage.py
 """
 
 from __future__ import annotations
