@@ -74,7 +74,7 @@ def test_test_images_are_hidden_until_switched_on_and_the_opening_takes_a_tick(l
     expect(opening).to_be_enabled()
     assert "scored" not in access_counts(run.path)
     opening.click()
-    expect(page.get_by_text("test set opened once")).to_be_visible(timeout=3 * PATIENCE)  # libraries are loaded first
+    expect(page.get_by_text("test set evaluated once")).to_be_visible(timeout=3 * PATIENCE)  # libraries are loaded first
     assert access_counts(run.path)["scored"] == 1
     page.get_by_role("button", name="History").click()
     for words in ("labels shown", "data/demo/manifest.csv", "scored"):
