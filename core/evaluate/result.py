@@ -146,7 +146,8 @@ class CalibrationReport:
     def no_probability(self) -> str:
         """In words, why calibrated scores should not be shown as probabilities; "" where they may be."""
         if self.frozen.method == "none":
-            return self.note or "the model was never calibrated"
+            # Version 0.1 began the reason with what every place that gives it says itself.
+            return self.note.removeprefix("no probability is shown: ") or "the model was never calibrated"
         after = self.after
         if isinstance(after, str):
             return after

@@ -44,7 +44,10 @@ class FrozenCalibration(BaseModel):
             return plain
         if "method" not in plain:
             raise ValueError(f"expected a method and its numbers, got {repr(plain)[:40]}")
-        return {"fitted": from_plain(Calibration, plain), "note": plain.get("note", "")}
+        note = plain.get("note", "")
+        # Version 0.1 began the reason with what every place that gives it says itself.
+        note = note.removeprefix("no probability is shown: ") if isinstance(note, str) else note
+        return {"fitted": from_plain(Calibration, plain), "note": note}
 
     @model_serializer
     def _write(self) -> dict[str, Any]:

@@ -127,3 +127,10 @@ def test_the_room_below_a_threshold_is_written_into_the_card_and_said(validation
     card = freeze(validation, ThresholdRule("youden"), "none")
     chosen = youden_threshold(validation["label"], validation["score"])
     assert chosen - card.threshold == pytest.approx(card.threshold_room) == pytest.approx(1e-6)
+
+
+def test_the_reason_of_an_earlier_version_does_not_repeat_that_there_is_no_probability() -> None:
+    card = Frozen.model_validate(
+        {"calibration": {"method": "none", "note": "no probability is shown: on validation it is worse"}}
+    )
+    assert card.calibration.note == "on validation it is worse"
