@@ -49,8 +49,8 @@ class MetadataBaseline:
         what = "All columns together" if name == ALL else f"{feature_words(name)} alone".capitalize()
         if isinstance(found, str):
             return f"{what}: {found}."
-        told = f"{what} predict" + ("" if name == ALL else "s")
-        words = f"{told} the label with an AUC of {found} ({self.confidence:.0%} interval)"
+        lead = f"{what} predict" + ("" if name == ALL else "s")
+        words = f"{lead} the label with an AUC of {found} ({self.confidence:.0%} interval)"
         return f"{words}. {_SAID}" if found.low > 0.5 else f"{words}, which is not shown to be better than chance (0.5)."
 
     def as_dict(self) -> dict[str, object]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pandas as pd
 
@@ -25,7 +25,7 @@ from core.metrics import Interval
 from core.metrics.chance import CONFIDENCE
 from core.metrics.composition import Association, associations
 from core.metrics.headline_auc import HeadlineAuc
-from core.metrics.levels import LEVELS, Level, at_level
+from core.metrics.levels import Level, at_level
 from core.metrics.summary import auc_or_note
 from core.model.card import ModelCard
 from core.report.document import Author
@@ -142,8 +142,8 @@ class Material:
         declared = self.declared
         if self.test is None or isinstance(declared, str) or declared.endpoint is None or not declared.before:
             return "image"
-        by = dict(zip(map(str, LEVELS), LEVELS, strict=True)).get(declared.endpoint.level, "image")
-        return by if declared.endpoint.metric == "auc" and self.patients_known else "image"
+        # read_declared lets nothing but a Level pass
+        return cast(Level, declared.endpoint.level) if declared.endpoint.metric == "auc" and self.patients_known else "image"
 
     @cached_property
     def auc_against_chance(self) -> Interval | str:

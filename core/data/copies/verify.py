@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.data.copies.fingerprint import SIDE, Floats, flipped_descriptors, flipped_points
 
 _FAR = 0.3  # of the picture: a crop and a rotation move nothing further
-_NEAR = 1.5  # px: so close do features of a copy come to their place; tissue that was compressed anew comes less close
+_NEAR = 1.5  # px: so close do features of a copy come to their place; tissue that was compressed again comes less close
 _MATCHES = 0.6  # of the features that are each other's nearest lie near enough in a copy (at least 0.79)
 _FITTING = 0.5  # of those fit the map: in copies at least 0.54 (eight changes at once), in others at most 0.43
 _FEWEST = 20  # features that fit: in copies at least 31, but in pictures with hardly any

@@ -28,7 +28,6 @@ from core.training import validation
 from core.training.distributed import World, destroy_process_group
 from core.training.launchers import run_to_end
 from core.training.timing import LoopTiming
-from core.training.timing import LoopTiming
 
 world = World.join()
 real = validation.batches

@@ -20,7 +20,7 @@ from core.errors import BadConfig, BadRun
 from core.model import build_model
 from core.model.device import DeviceConfig, with_precision
 from core.runs import Run
-from core.training import device
+from core.training import device, setup
 from core.training.checkpoint import TrainState, load_checkpoint
 from core.training.device import choose_precision, images_per_second
 from core.training.loop import train
@@ -172,8 +172,14 @@ def test_a_training_that_cannot_fit_into_memory_is_refused_before_it_begins(
         open_model(config, TrainState(), None, CPU)
 
 
-def test_an_ordinary_training_fits(make_config: MakeConfig) -> None:
-    require_room(make_config(), CPU)
+def test_an_ordinary_training_fits(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, asked = make_config(), []
+    real = setup.require_memory
+    monkeypatch.setattr(setup, "require_memory", lambda size, what: (asked.append(size), real(size, what)))
+    require_room(config, CPU)
+    height, width = config.preprocessing.shape
+    (size,) = asked
+    assert 4 * config.training.batch_size * height * width <= size < 2**30
 
 
 def test_a_checkpoint_of_another_network_is_refused_in_words(make_config: MakeConfig) -> None:
