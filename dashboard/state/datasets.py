@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from core.data.metadata_baseline import MetadataBaseline
     from core.data.repair import Repair
 
+_UNSETTLED = 3_000_000_000  # ns: a folder that changed within the last seconds may have changed again in the same clock tick
 LONG_MANIFEST = 4_000_000  # bytes, some 40,000 rows: reading them takes about a second
 
 # ---------------------------------------------------------------- manifests
@@ -41,12 +43,33 @@ def find_manifests() -> list[Path]:
 
 
 def _tables(data: Path) -> list[Path]:
-    found = []
-    for folder, below, names in os.walk(data):
-        if Path(folder) == data and "uploads" in below:
-            below.remove("uploads")
-        found += [Path(folder) / name for name in names if name.lower().endswith(".csv")]
+    found, folders = [], [data]
+    while folders:
+        folder = folders.pop()
+        changed = stamp(folder)
+        settled = time.time_ns() - changed > _UNSETTLED
+        tables, below = _listing(folder) if settled else _list(folder)
+        found += tables
+        folders += [each for each in below if each != data / "uploads"]
     return found
+
+
+def _list(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The CSV files and the folders in this folder, links to folders aside; none where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            here = [(Path(entry.path), entry.is_dir(follow_symlinks=False)) for entry in entries if _looked_at(entry)]
+    except OSError:
+        return [], []
+    return [path for path, is_folder in here if not is_folder], [path for path, is_folder in here if is_folder]
+
+
+def _looked_at(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower().endswith(".csv") or entry.is_dir(follow_symlinks=False)
+
+
+# A folder's time of change tells of new and removed names; the many image files of a data set are listed once.
+_listing = st.cache_data(max_entries=10_000, show_spinner=False, hash_funcs=of_files())(_list)
 
 
 @st.cache_data(max_entries=512, show_spinner=False, hash_funcs=of_files())

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -59,10 +59,24 @@ _REFUSED = "sealing:refused"  # in the session: why a switch did not turn
 # ---------------------------------------------------------------- what is sealed
 
 
+class _Sources(NamedTuple):
+    """Where test sets are defined, and the state of these files: equal sources have equal test sets."""
+
+    runs: tuple[tuple[Path, tuple[int, int]], ...]
+    manifests: tuple[Path, ...]  # their times of change belong to the cache keys of paths
+
+    def test_sets(self) -> list[TestSet]:
+        return [*(_of_folder(folder, stamps) for folder, stamps in self.runs), *map(_of_manifest, self.manifests)]
+
+
+def _sources() -> _Sources:
+    runs = tuple((folder, _stamps(folder)) for folder in run_folders(settings.checkpoints()))
+    return _Sources(runs, tuple(datasets.find_manifests()))
+
+
 def test_sets() -> list[TestSet]:
     """Of all runs, and of the data sets' own splits; read again when their files change."""
-    runs = [_of_folder(folder, _stamps(folder)) for folder in run_folders(settings.checkpoints())]
-    return [*runs, *(_of_manifest(path) for path in datasets.find_manifests())]
+    return _sources().test_sets()
 
 
 def _stamps(folder: Path) -> tuple[int, int]:
@@ -90,9 +104,18 @@ def keys_of(manifest: Path) -> list[tuple[str, ...]]:
 
 
 def sealed(manifest: Path) -> NDArray[np.bool_]:
-    """Which rows of the manifest are sealed, bool (N,). Raises BadManifest."""
-    frame = datasets.manifest_frame(manifest)
-    return sealed_rows(keys_of(manifest), frame["patient_id"].tolist(), frame["split"].tolist(), test_sets())
+    """Which rows of the manifest are sealed, bool (N,), read-only. Raises BadManifest."""
+    return _sealed(manifest, _sources())
+
+
+# Every view asks for it several times, and 100,000 rows take a fifth of a second.
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=of_files())
+def _sealed(manifest: Path, sources: _Sources) -> NDArray[np.bool_]:
+    frame, sets = datasets.manifest_frame(manifest), sources.test_sets()
+    keys = _keys(manifest, closed_sizes(sets))
+    marks = sealed_rows(keys, frame["patient_id"].tolist(), frame["split"].tolist(), sets)
+    marks.setflags(write=False)
+    return marks
 
 
 # ---------------------------------------------------------------- the switch
@@ -176,8 +199,10 @@ def record_shown(page: str, manifest: Path, paths: Iterable[str]) -> None:
 
 def _marked(manifest: Path, marks: NDArray[np.bool_]) -> dict[str, tuple[str, ...]]:
     """The keys of these rows by path."""
-    rows = zip(datasets.manifest_frame(manifest)["path"], keys_of(manifest), marks, strict=True)
-    return {path: keys for path, keys, mark in rows if mark}
+    if not marks.any():
+        return {}
+    paths, keys = datasets.manifest_frame(manifest)["path"].to_numpy(), keys_of(manifest)
+    return {paths[row]: keys[row] for row in np.flatnonzero(marks)}
 
 
 def record_run(kind: str, page: str, run: Run, paths: Iterable[str]) -> None:

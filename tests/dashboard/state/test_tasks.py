@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadManifest
-from dashboard.state import datasets, tasks
+from dashboard.state import tasks
 
 
 def finish(task: tasks.Task) -> tasks.Task:
@@ -47,10 +47,3 @@ def test_the_registry_is_one_even_when_its_module_is_loaded_again() -> None:
     before = tasks.live()
     importlib.reload(tasks)
     assert tasks.live() is before
-
-
-def test_only_csv_files_with_path_and_label_are_manifests(manifest: Path, workspace: Path) -> None:
-    (workspace / "data" / "other.csv").write_text("a,b\n1,2\n", encoding="utf-8")
-    (workspace / "data" / "empty.csv").write_bytes(b"")
-    (workspace / "data" / "binary.csv").write_bytes(bytes(range(256)))
-    assert datasets.find_manifests() == [manifest]
