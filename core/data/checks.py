@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import DataConfig, EvaluationConfig
+from core.data.composition import label_from_collection
 from core.data.copies.find import one_thread_each
 from core.data.copies.store import FingerprintStore
 from core.data.duplicates import Duplicate, How, find_duplicates
@@ -36,6 +37,7 @@ Kind = Literal[
     "patients_unknown",
     "imbalance",
     "composition",
+    "collection",
     "missing_split",
     "few_patients",
     "untrainable",
@@ -118,7 +120,7 @@ def _check(frame: pd.DataFrame, progress: Callable[[int, int], None] | None) -> 
     if len(unlabelled):
         problems.append(Problem("unlabelled", unlabelled_note(frame), tuple(unlabelled.tolist())))
     rest = labelled(frame[~bad])
-    problems += [*_split_problems(rest), *_balance(rest), *_composition(rest)]
+    problems += [*_split_problems(rest), *_balance(rest), *_composition(rest), *_collection(rest)]
     leakage = any(problem.kind == "leakage" or problem.kind.endswith("_across_splits") for problem in problems)
     refusal = _refusal(frame, files, bad)
     if refusal is not None and not (leakage and isinstance(refusal, Leakage)):  # leakage is reported in full above
@@ -244,6 +246,11 @@ def _composition(frame: pd.DataFrame) -> list[Problem]:
     known = frame[~without_patient(frame)]
     found = associations(known, EvaluationConfig().confidence)
     return [Problem("composition", sentence) for sentence in composition_warnings(found)]
+
+
+def _collection(frame: pd.DataFrame) -> list[Problem]:
+    warning = label_from_collection(frame)
+    return [Problem("collection", warning)] if warning else []
 
 
 def _refusal(frame: pd.DataFrame, files: Sequence[FileInspection], bad: np.ndarray) -> BadManifest | None:

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from core.data.manifest import LABELS, SPLITS, is_excluded
+from core.data.manifest import LABELS, SPLITS, is_excluded, labelled
 from core.data.read_ahead import read_ahead
+from core.data.tables import shown
 from core.errors import UnreadableImage
 from core.images.headers import read_header
+from core.metrics.curves import auc
 
 Size = tuple[int, int]  # width, height
 
@@ -22,6 +24,7 @@ NOT_GIVEN = "not given"
 OTHERS = "others"
 MOST = 12  # categories of a column; the rest are OTHERS
 BY = ("split", "view", "laterality", "density", "birads", "scanner", "age", "collection", "subset", "label_source")
+TELLING = 0.6  # AUC of the label from the collection alone, from which on it is worth a warning
 _AGES = (0, 40, 50, 60, 70, 80, 200)
 
 
@@ -29,6 +32,27 @@ def columns_of(frame: pd.DataFrame) -> list[str]:
     """The columns by which this manifest can be counted: those of BY that say anything."""
     there = [name for name in BY if name in frame.columns]
     return [name for name in there if (frame[name].notna().any() if name == "age" else (frame[name] != "").any())]
+
+
+def label_from_collection(frame: pd.DataFrame) -> str:
+    """A warning where the collection alone tells the label, else "": a model may learn scanners and compression instead."""
+    known = labelled(frame)
+    if "collection" not in known.columns or known["collection"].nunique() < 2:
+        return ""
+    truth = (known["label"] == "malignant").to_numpy()
+    if not truth.any() or truth.all():
+        return ""
+    shares = pd.Series(truth, index=known.index).groupby(known["collection"]).mean()
+    area = auc(truth, known["collection"].map(shares).to_numpy(dtype=np.float64))
+    if area < TELLING:
+        return ""
+    listed = ", ".join(
+        f"{share:.0%} in {shown(str(name)) if name else 'rows that name none'}" for name, share in shares.items()
+    )
+    return (
+        f"the collection alone tells the label (AUC {area:.2f}; malignant: {listed}): a model may learn scanners and "
+        "compression in place of disease. Test it within each collection"
+    )
 
 
 def labels_by(frame: pd.DataFrame, column: str, sizes: Sequence[Size | None] | None = None) -> pd.DataFrame:

@@ -7,16 +7,12 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from core.data.manifest import labelled
-from core.data.tables import shown
+from core.data.composition import label_from_collection
 from core.errors import BadManifest
-from core.metrics.curves import auc
 from core.wording import counted
 
-TELLING = 0.6  # AUC of the label from the collection alone, from which on it is worth a warning
 # Collections that hold images of one another, under ids that cannot be compared.
 _RELATIVES = (
     frozenset(("cbis-ddsm", "cbis-ddsm-crop", "mini-ddsm", "ddsm", "huang-lin")),
@@ -130,7 +126,8 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
             "the split "
             "column, or empty it"
         )
-    return [*notes, *_telling(frame)]
+    telling = label_from_collection(frame)
+    return [*notes, f"warning: {telling}"] if telling else notes
 
 
 def _by_collection(frame: pd.DataFrame, column: str) -> list[tuple[str, str]]:
@@ -138,20 +135,3 @@ def _by_collection(frame: pd.DataFrame, column: str) -> list[tuple[str, str]]:
         return []
     pairs: Iterable[tuple[str, str]] = zip(frame["collection"], frame[column], strict=True)
     return sorted(set(pairs))
-
-
-def _telling(frame: pd.DataFrame) -> list[str]:
-    """A warning where the collection alone tells the label: a model may learn scanners and compression in place of disease."""
-    known = labelled(frame)
-    truth = (known["label"] == "malignant").to_numpy()
-    if not truth.any() or truth.all():
-        return []
-    shares = pd.Series(truth, index=known.index).groupby(known["collection"]).mean()
-    area = auc(truth, known["collection"].map(shares).to_numpy(dtype=np.float64))
-    if area < TELLING:
-        return []
-    listed = ", ".join(f"{share:.0%} in {shown(str(name))}" for name, share in shares.items())
-    return [
-        f"warning: the collection alone tells the label (AUC {area:.2f}; malignant: {listed}): a model may learn scanners and "
-        "compression in place of disease. Test it within each collection"
-    ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import streamlit as st
 
 from core.data.checks import CheckReport, Problem
 from core.wording import counted, plain
-from dashboard.state import datasets, preferences, tasks
+from dashboard.state import datasets, preferences, settings, tasks
 from dashboard.ui import background, image_components, notices, test_set_access
 from dashboard.views.data import PAGE, changes, duplicates, gallery
 
@@ -68,7 +69,8 @@ def _group(kind: str, problems: list[Problem], manifest: Path) -> None:
     with st.container(border=True):
         st.markdown(f"**{title}** · {counted(len(rows), 'row')}" if rows else f"**{title}**")
         for problem in problems[:SHOWN]:
-            st.text(problem.message if on else test_set_access.redacted(problem, manifest))
+            message = problem.message if on else test_set_access.redacted(problem, manifest)
+            st.text(message.replace(f"{settings.workspace()}{os.sep}", ""))  # paths start at the workspace, as elsewhere
         if len(problems) > SHOWN:
             st.markdown(f"And {len(problems) - SHOWN:,} more: `python -m core data check` lists them all.")
         if rows and kind not in ("missing_file", "excluded", "unlabelled", "missing_split"):

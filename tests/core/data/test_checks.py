@@ -236,6 +236,16 @@ def test_patients_of_one_label_with_fewer_images_are_said_but_do_not_forbid_trai
     assert kinds(check_manifest(nobody)) == ["patients_unknown"]
 
 
+def test_a_collection_that_tells_the_label_is_found_but_does_not_forbid_training(frame: pd.DataFrame) -> None:
+    told = frame.assign(collection=["films" if label == "malignant" else "digital" for label in frame["label"]])
+    report = check_manifest(told)
+    assert kinds(report) == ["collection"] and report.usable and not report.ok
+    assert report.problems[0].message.startswith(
+        "the collection alone tells the label (AUC 1.00; malignant: 0% in digital, 100% in"
+    )
+    assert check_manifest(frame.assign(collection="films")).ok
+
+
 def test_a_set_whose_patients_are_its_files_says_that_leakage_cannot_be_excluded(frame: pd.DataFrame) -> None:
     report = check_manifest(frame.assign(patient_id=[Path(path).stem for path in frame["path"]]))
     assert kinds(report) == ["patients_unknown"] and not report.ok and report.usable
