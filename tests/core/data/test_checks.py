@@ -241,7 +241,7 @@ def test_a_collection_that_tells_the_label_is_found_but_does_not_forbid_training
     report = check_manifest(told)
     assert kinds(report) == ["collection"] and report.usable and not report.ok
     assert report.problems[0].message.startswith(
-        "the collection alone tells the label (AUC 1.00; malignant: 0% in digital, 100% in"
+        "the collection alone tells the label (AUC 1.00; malignant: 0% in 'digital', 100% in 'films'): "
     )
     assert check_manifest(frame.assign(collection="films")).ok
 
