@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from core.model.classifier import Classifier, as_input, model_lock
     from core.model.device import pick_device
     from core.model.store import load_model, save_model, update_card
-    from core.model.weights import check_weights
+    from core.model.weights.sources import check_weights
 
 __all__ = [
     "SUGGESTED",
@@ -49,7 +49,7 @@ _LATE = {
     "load_model": "store",
     "save_model": "store",
     "update_card": "store",
-    "check_weights": "weights",
+    "check_weights": "weights.sources",
 }
 
 

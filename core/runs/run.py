@@ -101,7 +101,8 @@ class Run:
         require_trainable(rows, allow_leakage=data.allow_leakage)
         pick_device_config(config.training)
         check_name(config.model.name)
-        check_weights(config.model)
+        if check_weights(config.model).kind == "none":  # in a run, "auto" always means that there were weights
+            config = config.model_copy(update={"model": config.model.model_copy(update={"weights": "none"})})
         names = iter([clean_name(name)]) if name else default_names(config.model.name, date.today())
         root = Path(config.checkpoints).absolute()
         draft = root / f"{DRAFT}{uuid.uuid4().hex[:12]}"

@@ -56,7 +56,7 @@ def test_what_will_be_trained_on_is_counted_before_the_start(data: Path) -> None
     ],
 )
 def test_what_would_fail_is_said_before_the_start_and_the_button_is_off(data: Path, key: str, value: Any, said: str) -> None:
-    defaults = {"model.weights": "none", "model.name": "small_cnn", "preprocessing.size": "32", "training.device": "cpu"}
+    defaults = {"model.weights": "auto", "model.name": "small_cnn", "preprocessing.size": "32", "training.device": "cpu"}
     base = forms.value_of(settings.current(), key)
     preferences.set("form:", {key: [defaults.get(key, base), value]})
     app = AppTest.from_file(str(HOME), default_timeout=60)
