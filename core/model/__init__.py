@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.model.build import SUGGESTED, build_model, check_name, known_models
+    from core.model.build import SUGGESTED, build_model, check_model, check_name, known_models
     from core.model.card import ModelCard, has_model, read_card
     from core.model.classifier import Classifier, as_input, model_lock
     from core.model.device import pick_device
@@ -22,6 +22,7 @@ __all__ = [
     "ModelCard",
     "as_input",
     "build_model",
+    "check_model",
     "check_name",
     "check_weights",
     "has_model",
@@ -37,6 +38,7 @@ __all__ = [
 _LATE = {
     "SUGGESTED": "build",
     "build_model": "build",
+    "check_model": "build",
     "check_name": "build",
     "known_models": "build",
     "ModelCard": "card",

@@ -16,8 +16,8 @@ from core.model.classifier import Classifier
 from core.model.limits import BuildLimits, building_within, check_options
 from core.model.small_cnn import SmallCnn
 from core.model.stored import require_memory
-from core.model.weights.loading import load_weights
-from core.model.weights.sources import check_weights
+from core.model.weights.loading import load_weights, require_fit
+from core.model.weights.sources import Source, check_weights
 
 _logger = logging.getLogger(__name__)
 
@@ -65,6 +65,24 @@ def build_model(config: ModelConfig, *, limits: BuildLimits | None = None, copie
     if config.gradient_checkpointing:
         model.set_gradient_checkpointing(True)
     return model.train()
+
+
+def check_model(config: ModelConfig) -> Source:
+    """Where the network will start, once its name and weights are known to be all right. Nothing is built; takes seconds.
+
+    Raises:
+        BadConfig: unknown architecture.
+        MissingWeights: as `check_weights`, or a file of another network's weights.
+    """
+    check_name(config.name)
+    source = check_weights(config)
+    if source.kind == "file":
+        try:
+            outlined = outline(config)
+        except BadConfig:  # options that it refuses: building it says so
+            return source
+        require_fit(outlined, source)
+    return source
 
 
 def outline(config: ModelConfig, limits: BuildLimits | None = None) -> Classifier:

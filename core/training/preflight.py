@@ -42,7 +42,7 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     from core.data.identity import nobody_known
     from core.data.manifest import is_synthetic
     from core.data.splits import leaking_patients
-    from core.model import check_name, check_weights
+    from core.model import check_model
     from core.model.device import pick_device_config
     from core.training.advice import about_classes
 
@@ -63,11 +63,9 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
         notes.extend(_sentence(note) for note in rows.attrs.get("notes", []))
         notes.extend(warning["message"] for warning in about_classes(rows[rows["split"] == "train"], config.training))
     device = attempt(lambda: pick_device_config(config.training))
-    before = len(problems)
-    attempt(lambda: check_name(config.model.name))
-    if len(problems) == before:  # without a name there are no weights to look for
-        source = attempt(lambda: check_weights(config.model))
-        notes.extend([] if source is None else [source.words, *_suggestion(source.kind, real=not is_synthetic(frame))])
+    source = attempt(lambda: check_model(config.model))
+    if source is not None:
+        notes.extend([source.words, *_suggestion(source.kind, real=not is_synthetic(frame))])
     if rows is not None:
         missing = [path for path in rows["path"].iloc[:: max(1, len(rows) // 50)] if not Path(path).is_file()]
         if missing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sys
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ _ENOUGH_NAMES = 0.5  # of a network's names, to take a file's layout for one tha
 _FEW = 5  # names that a statement gives
 
 State = dict[str, Tensor]
+Shapes = Mapping[str, Tensor | StoredTensor]
 
 
 def load_weights(model: Classifier, config: ModelConfig, source: Source) -> StartingWeights:
@@ -48,38 +49,92 @@ def load_weights(model: Classifier, config: ModelConfig, source: Source) -> Star
         model.pretrained, model.starting_weights = False, StartingWeights(source="none", name=source.name)
         return model.starting_weights
     path = fetched(source, config)
-    names = layouts.layouts(model.backbone.state_dict().keys())
     with state_dicts(path) as found:
-        layout, likeliest = _recognised(found, names)
-        theirs = names[layout]
-        wanted = {name: model.backbone.state_dict()[ours] for name, ours in theirs.items()}
-        _require_one(found, likeliest, wanted, path)
-        stored = without_prefix(likeliest.tensors, wanted.keys())
-        if problem := layouts.other_function(layout, model.name, model.backbone):
-            raise MissingWeights(
-                f"model.weights: {path}: its tensors have the names of {layout}, whose network pads and normalises differently "
-                f"from {model.name}: the same weights would compute something else. {problem}"
-            )
-        hint = nearest.Hint(tuple(each.tensors for each in found))
-        state = _loaded(model, stored, theirs.keys(), path, hint)
-    roots = {name.partition(".")[0] for name, ours in theirs.items() if ours not in heads.names(model)}
-    state = {theirs.get(name, name): tensor for name, tensor in state.items()}
+        file = _recognised(model, found, path)
+        state = _loaded(model, file, path)
+    skipped = [name for name in file.stored if name not in state]
+    state = {file.names.get(name, name): tensor for name, tensor in state.items()}
     for name in ("mean", "std"):  # a run of ours: "backbone.*", mean, std
         value = state.pop(name, None)
         if value is not None and value.numel() == 1 and torch.isfinite(value).all():
             getattr(model, name).fill_(value.item())
     state = _filtered(model.backbone, state)
     _adapt_first_convolution(model.backbone, state)
-    head = heads.adapt(model, state)
-    outcome = _fill(model, state, roots, path, head, hint)
-    about = {"source": source.kind, "name": source.name, "licence": source.licence, "sha256": _digest(path), "layout": layout}
-    model.starting_weights = outcome.model_copy(update=about)
-    model.pretrained = True
-    _logger.info("%s", model.starting_weights.statement)
-    return model.starting_weights
+    made = heads.adapt(model, state)
+    match = _match(model, file, state, skipped)
+    _require_fit(model, match, state, file, path)
+    filled = _fill(model, state, path)
+    loaded = bool(match.head) and match.head <= filled
+    if match.missing:
+        few = ", ".join(match.missing[:_FEW])
+        _logger.warning("%s: %d of %d tensors stay random: %s", path, len(match.missing), len(match.body), few)
+    record = StartingWeights(
+        source=source.kind,
+        name=source.name,
+        licence=source.licence,
+        sha256=_digest(path),
+        layout=file.layout,
+        loaded=len(match.matched),
+        wanted=len(match.body),
+        missing=tuple(match.missing[:_FEW]),
+        unused=len(match.inner) + len(match.outer),
+        unused_names=tuple([*match.inner, *match.outer][:_FEW]),
+        head=(made or "loaded") if loaded else "new",
+    )
+    model.pretrained, model.starting_weights = True, record
+    _logger.info("%s", record.statement)
+    return record
 
 
-def _recognised(found: list[StateDict], names: Mapping[str, layouts.Names]) -> tuple[str, StateDict]:
+def require_fit(outlined: Classifier, source: Source) -> None:
+    """Raise as `load_weights` would for another network's file, by its tensors' names and shapes: before anything is made.
+
+    `outlined`: the network on any device, torch's meta device too. Of families whose files timm converts, of tensors that are
+    not in one precision and of values that are no numbers nothing is said here.
+
+    Raises:
+        MissingWeights: as `load_weights`.
+    """
+    if source.path is None or source.kind != "file":
+        return
+    with state_dicts(source.path) as found:
+        file = _recognised(outlined, found, source.path)
+        if _converter(outlined.backbone) is None:
+            state = {file.names.get(name, name): tensor for name, tensor in file.stored.items()}
+            _require_fit(outlined, _match(outlined, file, state, []), state, file, source.path)
+
+
+@dataclass(frozen=True)
+class _File:
+    """What a file is for a network: its `layout`, that library's `names` -> timm's, its tensors without prefixes (`stored`),
+    and `roots`, the first parts of the names that this library gives to parts of such a network."""
+
+    layout: str
+    names: layouts.Names
+    stored: Stored
+    roots: frozenset[str]
+    hint: nearest.Hint
+
+
+def _recognised(model: Classifier, found: list[StateDict], path: Path) -> _File:
+    """Raises MissingWeights: several networks fit, or the tensors would compute something else than in their own library."""
+    own = model.backbone.state_dict()
+    tables = layouts.layouts(own.keys())
+    layout, likeliest = _likeliest(found, tables)
+    names = tables[layout]
+    _require_one(found, likeliest, {theirs: own[ours] for theirs, ours in names.items()}, path)
+    if problem := layouts.other_function(layout, model.name, model.backbone):
+        raise MissingWeights(
+            f"model.weights: {path}: its tensors have the names of {layout}, whose network pads and normalises differently "
+            f"from {model.name}: the same weights would compute something else. {problem}"
+        )
+    head = heads.names(model)
+    roots = frozenset(theirs.partition(".")[0] for theirs, ours in names.items() if ours not in head)
+    hint = nearest.Hint(tuple(each.tensors for each in found))
+    return _File(layout, names, without_prefix(likeliest.tensors, names.keys()), roots, hint)
+
+
+def _likeliest(found: list[StateDict], names: Mapping[str, layouts.Names]) -> tuple[str, StateDict]:
     """The layout that most of the file's names are of, and the state dict that has most of them; timm's where none is."""
     best: tuple[int, str, StateDict] | None = None
     for layout, theirs in names.items():
@@ -134,18 +189,19 @@ def _same(first: Stored, second: Stored, wanted: State, path: Path) -> bool:
     return True
 
 
-def _loaded(model: Classifier, stored: Mapping[str, StoredTensor], wanted: Set[str], path: Path, hint: nearest.Hint) -> State:
+def _loaded(model: Classifier, file: _File, path: Path) -> State:
     """The tensors in memory, where they are not far too large for the network."""
+    stored: Mapping[str, StoredTensor] = file.stored
     own = sum(tensor.nbytes for tensor in model.backbone.state_dict().values())
     most = _MOST_BYTES * own + (64 << 20)  # double precision, other heads, colour and tables are less
     size = sum(tensor.nbytes for tensor in stored.values())
-    if size > most and len(wanted & stored.keys()) >= REQUIRED_SHARE * len(wanted):  # beside a language model, for instance
-        stored = {name: tensor for name, tensor in stored.items() if name in wanted}
+    if size > most and len(file.names.keys() & stored.keys()) >= REQUIRED_SHARE * len(file.names):  # beside a language model
+        stored = {name: tensor for name, tensor in stored.items() if name in file.names}
         size = sum(tensor.nbytes for tensor in stored.values())
     if size > most:
         raise MissingWeights(
             f"model.weights: {path}: holds {size / 2**20:,.0f} MiB of tensors, {model.name} has {own / 2**20:,.0f}. "
-            f"Is it another architecture's file? {hint.words(model.name)}"
+            f"Is it another architecture's file? {file.hint.words(model.name)}"
         )
     try:
         return {name: tensor.load() for name, tensor in stored.items()}
@@ -161,9 +217,14 @@ def _digest(path: Path) -> str:
 # ---------------------------------------------------------------------- fitting
 
 
+def _converter(backbone: nn.Module) -> Callable[..., Mapping[str, Tensor]] | None:
+    """timm's own for this family, where there is one (old names, position embeddings of another size)."""
+    return getattr(sys.modules.get(type(backbone).__module__), "checkpoint_filter_fn", None)
+
+
 def _filtered(backbone: nn.Module, state: State) -> State:
-    """Through timm's own converter for this family, where there is one (old names, position embeddings of another size)."""
-    convert = getattr(sys.modules.get(type(backbone).__module__), "checkpoint_filter_fn", None)
+    """Through timm's converter."""
+    convert = _converter(backbone)
     if convert is None:
         return state
     try:
@@ -191,55 +252,66 @@ def _adapt_first_convolution(backbone: nn.Module, state: State) -> None:
 @dataclass(frozen=True)
 class _Match:
     """Names of the backbone without its head (`body`), which of them the file has (`matched`), and what else it has: tensors of
-    such a network that this one does not have (`inner`), and of something else (`outer`)."""
+    such a network that this one does not have (`inner`), and of something else (`outer`). `head`: names of the head's."""
 
+    head: set[str]
     body: list[str]
     matched: list[str]
     inner: list[str]
     outer: list[str]
 
+    @property
+    def missing(self) -> list[str]:
+        """Names that stay random."""
+        found = set(self.matched)
+        return [name for name in self.body if name not in found]
 
-def _match(wanted: State, head: set[str], state: State, roots: set[str]) -> _Match:
+
+def _match(model: Classifier, file: _File, state: Shapes, skipped: list[str]) -> _Match:
+    """Compare shapes; `skipped` are names in the file that are not in `state`."""
+    wanted, head = model.backbone.state_dict(), heads.names(model)
+
     def counts(name: str) -> bool:
         return name not in head and not name.endswith("num_batches_tracked")
 
     body = [name for name in wanted if counts(name)]
     matched = [name for name in body if name in state and state[name].shape == wanted[name].shape]
-    roots = roots | {name.partition(".")[0] for name in body}
-    others = [name for name in state if name not in wanted and counts(name)]
+    roots = file.roots | {name.partition(".")[0] for name in body}
+    others = [name for name in (*state, *skipped) if name not in wanted and counts(name)]
     inner = [name for name in others if name.partition(".")[0] in roots]
-    return _Match(body, matched, inner, [name for name in others if name.partition(".")[0] not in roots])
+    return _Match(head, body, matched, inner, [name for name in others if name.partition(".")[0] not in roots])
 
 
-def _fill(model: Classifier, state: State, roots: set[str], path: Path, head_words: str, hint: nearest.Hint) -> StartingWeights:
-    """Load what fits; raises MissingWeights where that is too little, or no floating-point numbers. `roots` begin the names
-    that the file's library gives to parts of such a network."""
-    wanted = model.backbone.state_dict()
-    head = heads.names(model)
-    match = _match(wanted, head, state, roots)
+def _require_fit(model: Classifier, match: _Match, state: Shapes, file: _File, path: Path) -> None:
+    """Raises MissingWeights where too little of the network is in the file, or of the file in the network."""
     if len(match.matched) < REQUIRED_SHARE * len(match.body):
-        raise MissingWeights(_misfit(model.name, path, match, wanted, state, hint))
-    if len(match.matched) < REQUIRED_SHARE * (len(match.matched) + len(match.inner)):
+        words = f"{_misfit(model, match, state)}. Is it another architecture's file? {file.hint.words(model.name)}"
+        raise MissingWeights(f"model.weights: {path}: {words}")
+    both = len(match.matched) + len(match.inner)
+    if len(match.matched) < REQUIRED_SHARE * both:
         raise MissingWeights(
-            f"model.weights: {path}: holds {len(match.matched) + len(match.inner)} tensors of such a network, of which "
-            f"{model.name} has {len(match.matched)}; it has no {', '.join(match.inner[:3])}. "
-            f"Is it another architecture's file? {hint.words(model.name)}"
+            f"model.weights: {path}: holds {both} tensors of such a network, of which {model.name} has {len(match.matched)}; "
+            f"it has no {', '.join(match.inner[:3])}. Is it another architecture's file? {file.hint.words(model.name)}"
         )
+
+
+def _misfit(model: Classifier, match: _Match, state: Shapes) -> str:
+    wanted, lines = model.backbone.state_dict(), []
+    for key in match.missing[:3]:
+        got = f"shape {list(state[key].shape)}" if key in state else "missing"
+        lines.append(f"{key} (expected {list(wanted[key].shape)}, {got})")
+    unknown = [key for key in state if key not in wanted][:3]
+    surplus = f"; the file has instead {', '.join(unknown)}" if unknown else ""
+    return f"only {len(match.matched)} of {len(match.body)} tensors fit {model.name}, for example {'; '.join(lines)}{surplus}"
+
+
+def _fill(model: Classifier, state: State, path: Path) -> set[str]:
+    """Load what fits, and give its names; raises MissingWeights where it is no floating-point numbers."""
+    wanted = model.backbone.state_dict()
     fitting = {name: state[name] for name in wanted if name in state and state[name].shape == wanted[name].shape}
     _require_numbers(fitting, wanted, path)
-    missing = [name for name in match.body if name not in match.matched]
-    if missing:
-        _logger.warning("%s: %d of %d tensors stay random: %s", path, len(missing), len(match.body), ", ".join(missing[:_FEW]))
     model.backbone.load_state_dict(fitting, strict=False)
-    loaded = bool(head) and head <= fitting.keys()
-    return StartingWeights(
-        loaded=len(match.matched),
-        wanted=len(match.body),
-        missing=tuple(missing[:_FEW]),
-        unused=len(match.inner) + len(match.outer),
-        unused_names=tuple([*match.inner, *match.outer][:_FEW]),
-        head=(head_words or "loaded") if loaded else "new",
-    )
+    return set(fitting)
 
 
 def _require_numbers(fitting: State, wanted: State, path: Path) -> None:
@@ -253,16 +325,3 @@ def _require_numbers(fitting: State, wanted: State, path: Path) -> None:
             f"model.weights: {path}: {quantised}: expected floating-point values, got {kind}: a quantised network, whose "
             "numbers mean nothing without their scales. Take the file from before quantisation"
         )
-
-
-def _misfit(name: str, path: Path, match: _Match, wanted: Mapping[str, Tensor], state: State, hint: nearest.Hint) -> str:
-    lines = []
-    for key in [key for key in match.body if key not in match.matched][:3]:
-        got = f"shape {list(state[key].shape)}" if key in state else "missing"
-        lines.append(f"{key} (expected {list(wanted[key].shape)}, {got})")
-    unknown = [key for key in state if key not in wanted][:3]
-    surplus = f"; the file has instead {', '.join(unknown)}" if unknown else ""
-    return (
-        f"model.weights: {path}: only {len(match.matched)} of {len(match.body)} tensors fit {name}, for example "
-        f"{'; '.join(lines)}{surplus}. Is it another architecture's file? {hint.words(name)}"
-    )

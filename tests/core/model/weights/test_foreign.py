@@ -14,7 +14,7 @@ from torch import nn
 
 from core.config import ModelConfig
 from core.errors import MissingWeights
-from core.model import Classifier, build_model
+from core.model import Classifier, build_model, check_model
 from core.model.weights import layouts, packages
 
 LITE = "tf_efficientnet_lite0"
@@ -100,7 +100,7 @@ def test_an_image_encoder_beside_a_text_encoder_is_found_and_the_rest_is_said(tm
         assert torch.equal(model.forward_features(images), packaged.forward_features(images))
     record = model.starting_weights
     assert record is not None and (record.head, record.layout) == ("new", "efficientnet_pytorch")
-    assert record.loaded == record.wanted
+    assert record.loaded == record.wanted and record.unused == 42 and record.unused_names[0].startswith("text_encoder.")
 
 
 @pytest.mark.parametrize("prefix", ["encoder.", "backbone.", "model.encoder.", "module.net.backbone.", "feature_extractor."])
@@ -181,6 +181,15 @@ def test_another_networks_file_is_refused_and_the_nearest_architecture_named(
     make(tmp_path / "w.pth")
     with pytest.raises(MissingWeights, match=said):
         build_model(ModelConfig(name=name, weights=str(tmp_path / "w.pth")))
+
+
+def test_another_networks_file_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    save_file(timm.create_model(TOY).state_dict(), tmp_path / "w.safetensors")
+    weights = str(tmp_path / "w.safetensors")
+    assert check_model(ModelConfig(name=TOY, weights=weights)).kind == "file"
+    with pytest.raises(MissingWeights, match=r"of 100 tensors fit resnet18"):
+        check_model(ModelConfig(name="resnet18", weights=weights))
+    assert check_model(ModelConfig(name="vit_tiny_patch16_224", weights=weights)).kind == "file"  # timm may convert it
 
 
 def test_torchvisions_names_are_refused_for_tensorflows_padding(tmp_path: Path) -> None:

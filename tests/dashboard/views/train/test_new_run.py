@@ -32,6 +32,7 @@ def test_the_form_trains_a_run_and_the_page_says_how_it_ended(data: Path) -> Non
     assert run.name == "my-first"
     app.run()
     assert "Finished after 2 epochs." in app.success[0].value
+    assert "Starting weights: random initialisation (trained from scratch)" in texts(app)
     assert set(figures(app)) == {"train:loss", "train:metric", "train:rate"}
     assert button(app, "train:evaluate").proto.type == "primary"
 
