@@ -130,7 +130,7 @@ def _stepping(task: Task, *, prepare: Callable[[Any], int], fused: bool | None) 
     from core.training.device import thread_count
 
     torch.set_num_threads(thread_count(Run(Path(task.run)).config().training, shares_machine=False))
-    model = build_model(ModelConfig(name=MODEL)).to(memory_format=torch.channels_last).train()
+    model = build_model(ModelConfig(weights="none", name=MODEL)).to(memory_format=torch.channels_last).train()
     prepare(model)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=fused)
     count = len(_training_rows(task))
@@ -184,7 +184,7 @@ def _plain(task: Task) -> Iterator[Turn | str]:
     from core.config import ModelConfig
     from core.model import build_model
 
-    model = build_model(ModelConfig(name=MODEL)).train()
+    model = build_model(ModelConfig(weights="none", name=MODEL)).train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     data: Any = _Decoded(_training_rows(task))
 

@@ -44,7 +44,7 @@ def run() -> None:
     print(f"{'':24}{'forward':>10}{''.join(f'{name:>14}' for name in METHODS)}   (scorecam: {MASKS} feature maps)")
     worst = ("", 0.0)
     for name in MODELS:
-        model = build_model(ModelConfig(name=name)).eval()
+        model = build_model(ModelConfig(weights="none", name=name)).eval()
         for size in SIZES:
             seconds, ratios = _ratios(model, _pixels(size))
             cells = "".join(f"{_words(*ratios[method]):>14}" for method in METHODS)
@@ -104,7 +104,7 @@ def _random_run(folder: Path) -> tuple[Any, list[Path]]:
     """A run with random weights (EfficientNet-B0, 512 px), and three images for it."""
     from core.runs import Run
 
-    recipe, config = Recipe(size=512), ModelConfig(name="efficientnet_b0")
+    recipe, config = Recipe(size=512), ModelConfig(weights="none", name="efficientnet_b0")
     card = {"model": config.model_dump(), "recipe": recipe.model_dump(), "recipe_hash": recipe.hash, "threshold": 0.5}
     save_model(folder / "run", build_model(config), card)
     files = [folder / f"{number}.png" for number in range(3)]

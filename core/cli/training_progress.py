@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.cli.output import note, open_bar
+from core.model.card import StartingWeights
 from core.runs.history import metric_of
 from core.wording import EPOCHS, number
 
@@ -65,9 +66,10 @@ class _ProgressPrinter:
 def _line(event: Event) -> str:
     if event["type"] == "start":
         counts = ", ".join(f"{name} {count}" for name, count in event["images"].items())
+        weights = StartingWeights.model_validate(event["weights"]).statement if "weights" in event else ""
         return (
             f"{event['run']}: {event['parameters'] / 1e6:.2f} M parameters on {event['device']} "
-            f"({event['precision']}); images: {counts}\n{EPOCHS}"
+            f"({event['precision']}); images: {counts}\n{f'starting weights: {weights}{chr(10)}' if weights else ''}{EPOCHS}"
         )
     if event["type"] == "wait":
         return f"in the queue on {event['device']}, behind {', '.join(event['ahead'])} (Ctrl-C leaves the queue)"

@@ -31,6 +31,12 @@ PRESETS: Mapping[str, Preset] = {
         },
     ),
     "standard": Preset("Standard", "The settings of config.yaml.", {}),
+    "fine_tune": Preset(
+        "Real images",
+        "Fine-tunes EfficientNet-Lite0 from the ImageNet weights that come with MammoLab, without internet: the place to start "
+        "with mammograms of patients.",
+        {"model.name": "tf_efficientnet_lite0", "model.weights": "auto"},
+    ),
     "thorough": Preset(
         "Thorough",
         "Larger images, more epochs, and more patience before training stops early: takes many times as long.",

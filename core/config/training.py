@@ -28,6 +28,10 @@ class AugmentationConfig(Section):
     )
 
 
+# Values of model.weights that are no path.
+NAMED_WEIGHTS = ("auto", "hub", "none")
+
+
 class ModelConfig(Section):
     """The network."""
 
@@ -35,15 +39,16 @@ class ModelConfig(Section):
         "small_cnn",
         min_length=1,
         title="Architecture",
-        description="small_cnn (our own, quick on a laptop), efficientnet_b0, efficientnet_b1, resnet50, densenet121, "
-        "or any other timm name.",
+        description="small_cnn (our own, quick on a laptop), tf_efficientnet_lite0 (for real mammograms: its ImageNet weights "
+        "come with MammoLab), efficientnet_b0, efficientnet_b1, resnet50, densenet121, or any other timm name.",
     )
     weights: str = Field(
-        "none",
+        "auto",
         min_length=1,
         title="Starting weights",
-        description="none: from scratch; hub: ImageNet weights from the Hugging Face hub (needs internet once); "
-        "or the path of a .safetensors or .pth file.",
+        description="auto: ImageNet weights, from this machine's Hugging Face cache, an installed package (those of "
+        "tf_efficientnet_lite0 come with MammoLab) or the hub; none for an architecture without any (small_cnn). hub: from the "
+        "cache or the hub (needs internet once). none: from scratch. Or the path of a .safetensors or .pth file.",
     )
     dropout: float = Field(0.2, ge=0.0, le=0.9, title="Dropout", description="Dropout before the last layer.")
     gradient_checkpointing: bool = Field(

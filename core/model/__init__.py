@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.model.build import SUGGESTED, build_model, check_name, known_models
+    from core.model.build import SUGGESTED, build_model, check_model, check_name, known_models
     from core.model.card import ModelCard, has_model, read_card
     from core.model.classifier import Classifier, as_input, model_lock
     from core.model.device import pick_device
     from core.model.store import load_model, save_model, update_card
-    from core.model.weights import check_weights
+    from core.model.weights.sources import check_weights
 
 __all__ = [
     "SUGGESTED",
@@ -22,6 +22,7 @@ __all__ = [
     "ModelCard",
     "as_input",
     "build_model",
+    "check_model",
     "check_name",
     "check_weights",
     "has_model",
@@ -37,6 +38,7 @@ __all__ = [
 _LATE = {
     "SUGGESTED": "build",
     "build_model": "build",
+    "check_model": "build",
     "check_name": "build",
     "known_models": "build",
     "ModelCard": "card",
@@ -49,7 +51,7 @@ _LATE = {
     "load_model": "store",
     "save_model": "store",
     "update_card": "store",
-    "check_weights": "weights",
+    "check_weights": "weights.sources",
 }
 
 

@@ -16,11 +16,12 @@ from core.model.classifier import Classifier
 from core.model.limits import BuildLimits, building_within, check_options
 from core.model.small_cnn import SmallCnn
 from core.model.stored import require_memory
-from core.model.weights import check_weights, load_weights
+from core.model.weights.loading import load_weights, require_fit
+from core.model.weights.sources import Source, check_weights
 
 _logger = logging.getLogger(__name__)
 
-SUGGESTED = ("small_cnn", "efficientnet_b0", "efficientnet_b1", "resnet50", "densenet121")
+SUGGESTED = ("small_cnn", "tf_efficientnet_lite0", "efficientnet_b0", "efficientnet_b1", "resnet50", "densenet121")
 
 # Ours to set: as options they would break the promise of one grey channel in and one logit out.
 _RESERVED = frozenset(
@@ -41,16 +42,16 @@ def known_models() -> list[str]:
 def build_model(config: ModelConfig, *, limits: BuildLimits | None = None, copies: int = 1) -> Classifier:
     """The network that `config` describes, on the processor, in train mode, with its starting weights.
 
-    Random parts (the head; everything when weights is "none") come from torch's global generator. It is outlined first,
-    without memory for its tensors: `limits` bound how large it may be, and `copies` of its weights have to fit into the
-    memory that is free.
+    Random parts (the head; everything where there are no weights to start from) come from torch's global generator. It is
+    outlined first, without memory for its tensors: `limits` bound how large it may be, and `copies` of its weights have to
+    fit into the memory that is free.
 
     Raises:
         BadConfig: unknown architecture, an option it refuses, one too large, or gradient checkpointing it does not support.
         MissingWeights: the weights cannot be had here, or are for another network.
     """
     check_name(config.name)
-    check_weights(config)
+    source = check_weights(config)
     outlined = outline(config, limits)
     size = sum(tensor.nbytes for tensor in (*outlined.parameters(), *outlined.buffers()))
     try:
@@ -58,12 +59,30 @@ def build_model(config: ModelConfig, *, limits: BuildLimits | None = None, copie
     except MemoryError as error:
         raise BadConfig(f"model.name: {error}. Choose a smaller architecture, or smaller model.options") from error
     model = _network(config)
-    load_weights(model, config)
+    load_weights(model, config, source)
     for key, value in _normalisation(config).items():  # last: what the user says wins over what came with the weights
         getattr(model, key).fill_(value)
     if config.gradient_checkpointing:
         model.set_gradient_checkpointing(True)
     return model.train()
+
+
+def check_model(config: ModelConfig) -> Source:
+    """Where the network will start, once its name and weights are known to be all right. Nothing is built; takes seconds.
+
+    Raises:
+        BadConfig: unknown architecture.
+        MissingWeights: as `check_weights`, or a file of another network's weights.
+    """
+    check_name(config.name)
+    source = check_weights(config)
+    if source.kind == "file":
+        try:
+            outlined = outline(config)
+        except BadConfig:  # options that it refuses: building it says so
+            return source
+        require_fit(outlined, source)
+    return source
 
 
 def outline(config: ModelConfig, limits: BuildLimits | None = None) -> Classifier:
@@ -100,9 +119,7 @@ def _network(config: ModelConfig) -> Classifier:
         mean, std = _grey_normalisation(getattr(backbone, "pretrained_cfg", {}))
     if not isinstance(getattr(backbone, "get_classifier", lambda: None)(), nn.Module):
         raise BadConfig(f"model.name: {config.name} has no single last layer (distilled models have two); choose another")
-    model = Classifier(
-        backbone, name=config.name, mean=mean, std=std, dropout=config.dropout, pretrained=config.weights != "none"
-    )
+    model = Classifier(backbone, name=config.name, mean=mean, std=std, dropout=config.dropout)
     _start_head(model.head)
     return model
 

@@ -44,12 +44,78 @@ class ValidationMetrics(BaseModel):
     specificity: float | None = None
 
 
+class StartingWeights(BaseModel):
+    """Where training started, and what of that file was loaded.
+
+    `source` is "none", "cache" (of the Hugging Face hub), "package", "hub", "file" or "run" (a fork's parent); `name` the
+    repository, the package with its version, the file's name or the run, for "none" the reason where there is one. `sha256` is
+    that of the file. `layout` is the library whose names its tensors have. `loaded` of the backbone's `wanted` tensors were in
+    it (running counts and the head apart), some of the others are `missing`; `unused` tensors of the file have no place in the
+    network. `head` is "new" (random), "loaded", or how it was made of another one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    source: str = "none"
+    name: str = ""
+    licence: str = ""
+    sha256: str = ""
+    layout: str = ""
+    loaded: int = 0
+    wanted: int = 0
+    missing: tuple[str, ...] = ()
+    unused: int = 0
+    unused_names: tuple[str, ...] = ()
+    head: str = "new"
+
+    @property
+    def origin(self) -> str:
+        """Where from, in a few words, without what was loaded."""
+        if self.source == "none":
+            return "random initialisation (trained from scratch)"
+        licence = f", licence {self.licence}" if self.licence else ""
+        place = {
+            "cache": "from the Hugging Face cache",
+            "hub": "from the Hugging Face hub",
+            "package": "of an installed package",
+        }
+        if self.source in place:
+            return f"weights pretrained on ImageNet: {self.name} ({place[self.source]}{licence})"
+        return f"weights of the {'run' if self.source == 'run' else 'file'} {self.name}{licence}"
+
+    @property
+    def statement(self) -> str:
+        """Where from, and what was and was not loaded, in a line."""
+        words = self.name if self.source == "none" else self.loading
+        return f"{self.origin}: {words}" if words else self.origin
+
+    @property
+    def loading(self) -> str:
+        """What was and was not loaded of a file."""
+        parts = [f"{self.loaded} of {self.wanted} tensors of the backbone loaded"]
+        if self.layout not in ("", "timm"):
+            parts[0] += f", converted from the names of {self.layout}"
+        if self.missing:
+            more = " and others" if self.wanted - self.loaded > len(self.missing) else ""
+            parts.append(f"random: {', '.join(self.missing)}{more}")
+        if self.unused:
+            more = " and others" if self.unused > len(self.unused_names) else ""
+            parts.append(f"{self.unused} tensors of the file not used: {', '.join(self.unused_names)}{more}")
+        parts.append(
+            {"new": "head new", "loaded": "head loaded"}.get(
+                self.head, f"head: {self.head} of the file, the second minus the first as malignant"
+            )
+        )
+        return "; ".join(parts)
+
+
 class ModelCard(Frozen):
     """What model.json says: the network, how its images are prepared, what was frozen on validation, and where it comes from.
 
     `weights_sha256` names the weights it belongs to, "" before they are saved. `normalisation` has the "mean" and "std" that
     the network subtracts and divides by, `versions` those of the packages that trained it. `best_epoch` 0: before the end of
-    the first. `recipe_hash` is that of the recipe when it trained.
+    the first. `recipe_hash` is that of the recipe when it trained. `starting_weights` is None where an earlier version wrote
+    the card.
     """
 
     format: int = FORMAT
@@ -60,6 +126,7 @@ class ModelCard(Frozen):
     recipe: Annotated[Recipe | Foreign | None, Field(union_mode="left_to_right")] = None
     recipe_hash: str = ""
     model: Annotated[ModelConfig | Foreign, Field(union_mode="left_to_right")]
+    starting_weights: StartingWeights | None = None
     best_epoch: int | None = None
     validation: ValidationMetrics | None = None
     synthetic: bool = False
@@ -88,6 +155,8 @@ class ModelCard(Frozen):
     @property
     def pretrained(self) -> bool:
         """Whether training started from weights."""
+        if self.starting_weights is not None:
+            return self.starting_weights.source != "none"
         start = self.model.weights if isinstance(self.model, ModelConfig) else self.model.get("weights", "none")
         return start != "none"
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from core.errors import BadConfig
+from core.model.card import StartingWeights
 
 _LOCKS: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
 _LOCKS_GUARD = threading.Lock()
@@ -49,13 +50,12 @@ class Classifier(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self, backbone: nn.Module, *, name: str, mean: float, std: float, dropout: float = 0.0, pretrained: bool = False
-    ) -> None:
+    def __init__(self, backbone: nn.Module, *, name: str, mean: float, std: float, dropout: float = 0.0) -> None:
         super().__init__()
         self.backbone = backbone
         self.name = name
-        self.pretrained = pretrained
+        self.pretrained = False  # whether it began with weights, and which: set by whoever loads them
+        self.starting_weights: StartingWeights | None = None
         self.dropout = dropout
         self.frozen = False
         self.gradient_checkpointing = False  # whether activations are computed again in the backward pass to save memory

@@ -127,7 +127,7 @@ def load_model(folder: Path) -> tuple[Classifier, ModelCard]:
                 continue
             model = _built(folder, card, weights)
             break
-    model.pretrained = card.pretrained
+    model.pretrained, model.starting_weights = card.pretrained, card.starting_weights
     return model.eval(), card
 
 

@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from core.config import Config
 from core.metrics import TITLES, Interval, Summary
 from core.wording import counted
 
 if TYPE_CHECKING:
-    from core.runs.test_set.provenance import Parent
+    from core.model.card import StartingWeights
+    from core.report.material import Material
 
 LEVEL_TITLES = {"image": "Image level", "breast": "Breast level", "patient": "Patient level"}
 DASH = "–"
@@ -89,13 +89,20 @@ def years(value: float) -> str:
     return f"over {OLDEST}" if value > OLDEST else f"{value:.0f}"
 
 
-def starting_weights(config: Config, parent: Parent | None = None) -> str:
+def starting_weights(material: Material) -> str:
     """Where training started; a file by its name only, since its folder is of somebody's machine."""
+    parent, record, weights = material.parent, material.card.starting_weights, material.config.model.weights
     if parent is not None:
         return f"weights of the run {parent.run} (epoch {parent.epoch}), trained on the same patients"
-    weights = config.model.weights
+    if record is not None:
+        return record.origin
     if weights == "none":
         return "random initialisation (trained from scratch)"
-    if weights == "hub":
+    if weights in ("auto", "hub"):
         return "weights pretrained on ImageNet, from the Hugging Face hub"
     return f"pretrained weights from the file {weights.replace(chr(92), '/').rsplit('/', 1)[-1]}"
+
+
+def loaded_weights(record: StartingWeights) -> str:
+    """What of the starting weights' file was loaded, and which file that is."""
+    return f"{record.loading}" + (f"; SHA-256 of the file `{record.sha256}`" if record.sha256 else "")

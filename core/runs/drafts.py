@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from core.config import Config, dump_config
+from core.config import NAMED_WEIGHTS, Config, dump_config
 from core.data import write_manifest
 from core.errors import BadRun
 from core.files.folders import remove_strays, write_text
@@ -28,7 +28,7 @@ def sweep(root: Path) -> None:
 def fill(folder: Path, config: Config, rows: pd.DataFrame) -> None:
     """Write what a run has before it is trained. Raises OSError."""
     weights = config.model.weights
-    if weights not in ("none", "hub"):
+    if weights not in NAMED_WEIGHTS:
         # The run may be started from another folder than it was made in.
         model = config.model.model_copy(update={"weights": Path(weights).absolute().as_posix()})
         config = config.model_copy(update={"model": model})

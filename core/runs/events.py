@@ -36,13 +36,15 @@ class _OnMachine(_Line, total=False):
 
 
 class StartEvent(_OnMachine):
-    """The training begins. `images` by split; `measured`: images per second by precision, where that was timed."""
+    """The training begins. `images` by split; `measured`: images per second by precision, where that was timed; `weights`: what
+    it starts from, as StartingWeights in core.model.card."""
 
     type: Literal["start"]
     run: NotRequired[str]
     parameters: NotRequired[Count]
     images: NotRequired[Annotated[dict[str, Count], Field(max_length=100)]]
     measured: NotRequired[Metrics]
+    weights: NotRequired[Annotated[dict[str, str | Count | list[str]], Field(max_length=100)]]
 
 
 class ResumeEvent(_OnMachine):

@@ -93,15 +93,15 @@ class Run:
             BadRun: the name is taken or impossible, or the folder cannot be written to.
             NotRecorded: what its test images were used for before cannot be written into its folder.
         """
-        from core.model import check_name, check_weights
+        from core.model import check_model
         from core.model.device import pick_device_config
 
         data = config.data
         rows = assign_splits(frame, data.val_fraction, data.test_fraction, data.split_seed)
         require_trainable(rows, allow_leakage=data.allow_leakage)
         pick_device_config(config.training)
-        check_name(config.model.name)
-        check_weights(config.model)
+        if check_model(config.model).kind == "none":  # in a run, "auto" always means that there were weights
+            config = config.model_copy(update={"model": config.model.model_copy(update={"weights": "none"})})
         names = iter([clean_name(name)]) if name else default_names(config.model.name, date.today())
         root = Path(config.checkpoints).absolute()
         draft = root / f"{DRAFT}{uuid.uuid4().hex[:12]}"

@@ -11,6 +11,7 @@ import pandas as pd
 
 from core.config import TrainingConfig
 from core.data.batches import malignant_draws
+from core.model.card import StartingWeights
 from core.runs.events import WarningEvent
 from core.training.checkpoint import TrainState
 from core.training.phases import Phase
@@ -51,6 +52,17 @@ def about_classes(train: pd.DataFrame, training: TrainingConfig) -> list[Warning
         )
         found.append(WarningEvent(type="warning", about="imbalance", message=message))
     return found
+
+
+def about_weights(record: StartingWeights | None) -> list[WarningEvent]:
+    """Before the first epoch: parts of the network that the weights' file did not have."""
+    if record is None or not record.missing:
+        return []
+    message = (
+        f"Of the starting weights' file {record.name} only {record.loaded} of {record.wanted} tensors of the backbone were "
+        f"loaded; the others begin at random: {', '.join(record.missing)}. Is it a file of exactly this architecture?"
+    )
+    return [WarningEvent(type="warning", about="weights", message=message)]
 
 
 def about_batches(training: TrainingConfig, *, batch_norm: bool) -> list[WarningEvent]:

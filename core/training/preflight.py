@@ -40,8 +40,9 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     """Try everything that `Run.create` refuses for, so that it is shown before the start."""
     from core.data import assign_splits, require_trainable
     from core.data.identity import nobody_known
+    from core.data.manifest import is_synthetic
     from core.data.splits import leaking_patients
-    from core.model import check_name, check_weights
+    from core.model import check_model
     from core.model.device import pick_device_config
     from core.training.advice import about_classes
 
@@ -62,10 +63,9 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
         notes.extend(_sentence(note) for note in rows.attrs.get("notes", []))
         notes.extend(warning["message"] for warning in about_classes(rows[rows["split"] == "train"], config.training))
     device = attempt(lambda: pick_device_config(config.training))
-    before = len(problems)
-    attempt(lambda: check_name(config.model.name))
-    if len(problems) == before:  # without a name there are no weights to look for
-        attempt(lambda: check_weights(config.model))
+    source = attempt(lambda: check_model(config.model))
+    if source is not None:
+        notes.extend([source.words, *_suggestion(source.kind, real=not is_synthetic(frame))])
     if rows is not None:
         missing = [path for path in rows["path"].iloc[:: max(1, len(rows) // 50)] if not Path(path).is_file()]
         if missing:
@@ -87,6 +87,16 @@ def _counts(rows: pd.DataFrame) -> dict[str, tuple[int, int, int]]:
         for split in ("train", "val", "test")
         if len(part := rows[rows["split"] == split])
     }
+
+
+def _suggestion(kind: str, *, real: bool) -> list[str]:
+    """For real images, where training would start from scratch."""
+    if kind != "none" or not real:
+        return []
+    return [
+        "From scratch a network needs thousands of images. For real mammograms begin with ImageNet weights: model.name "
+        "tf_efficientnet_lite0 and model.weights auto, which come with MammoLab."
+    ]
 
 
 def _sentence(text: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -18,11 +19,13 @@ from core.errors import BadConfig, BadRun, LabError
 from core.files.untrusted import irregular
 from core.model import Classifier, build_model
 from core.model.build import outline
+from core.model.card import StartingWeights
 from core.model.device import DeviceConfig, pick_device_config, with_precision
 from core.model.stored import require_memory
 from core.runs.events import ResumeEvent, StartEvent, WarningEvent
 from core.runs.frozen_rule import resumed_config
 from core.runs.run import LAST, START, Run
+from core.runs.test_set.provenance import read_parent
 from core.training import advice
 from core.training.checkpoint import TrainState, load_checkpoint
 from core.training.cpu.depthwise_bf16 import patch_depthwise_bf16_backward
@@ -151,6 +154,7 @@ def set_up(logger: RunLogger, world: World, *, resume: bool, shares_machine: boo
     threads = thread_count(config.training, shares_machine=shares_machine, processes=world.local_size)
     torch.set_num_threads(threads)
     model = open_model(config, state, states, device.device)
+    model.starting_weights = _beginning(run, model.starting_weights, resumed=states is not None)
     measured: dict[str, float] = {}
     if not state.precision:  # chosen once: a resumed run computes as it began
         device, measured = choose_precision(device, model, config)
@@ -159,6 +163,20 @@ def set_up(logger: RunLogger, world: World, *, resume: bool, shares_machine: boo
     phases = plan_phases(config.training, pretrained=state.pretrained, stages=len(model.stages()))
     logger.update(device=device.name, started=run.status().started or time.time())
     return Setup(config, state, states, device, threads, model, phases, measured, resumed=states is not None)
+
+
+def _beginning(run: Run, loaded: StartingWeights | None, *, resumed: bool) -> StartingWeights | None:
+    """What the run started from: of a resumed one as its first event says, None where an earlier version wrote it."""
+    if resumed:
+        first = next((event for event in run.events() if event["type"] == "start"), None)
+        try:
+            return None if first is None or "weights" not in first else StartingWeights.model_validate(first["weights"])
+        except ValidationError:
+            return None
+    parent = read_parent(run.path)
+    if parent is None or loaded is None:
+        return loaded
+    return loaded.model_copy(update={"source": "run", "name": parent.run})
 
 
 def start_event(setup: Setup, run: Run, processes: int) -> StartEvent | ResumeEvent:
@@ -170,6 +188,9 @@ def start_event(setup: Setup, run: Run, processes: int) -> StartEvent | ResumeEv
         counts = run.manifest()["split"].value_counts()
         images = {split: int(counts.get(split, 0)) for split in SPLITS}
         event = StartEvent(type="start", run=run.name, parameters=setup.model.parameter_count, images=images)
+        record = setup.model.starting_weights
+        if record is not None:
+            event["weights"] = record.model_dump(mode="json")
         if setup.measured:
             event["measured"] = {name: round(rate, 2) for name, rate in setup.measured.items()}
     event |= {"device": setup.device.name, "precision": setup.device.precision, "threads": setup.threads}
@@ -187,6 +208,7 @@ def build_trainer(setup: Setup, rows: Rows, world: World) -> tuple[Trainer, list
             message = f"The network could not be compiled and trains as it is. {problem}"
             warnings.append(WarningEvent(type="warning", about="compile", message=message))
     if not setup.resumed:
+        warnings += advice.about_weights(setup.model.starting_weights)
         warnings += advice.about_classes(rows.train, training)
         warnings += advice.about_batches(training, batch_norm=has_batch_norm(setup.model))
     return Trainer(setup.model, rows, setup.config, setup.device, setup.state, world, compiled), warnings

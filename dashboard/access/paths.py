@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.config import Config
+from core.config import NAMED_WEIGHTS, Config
 from core.errors import LabError
 from dashboard.access import settings
 
@@ -79,5 +79,5 @@ def require_allowed_import(found: ImportReport) -> None:
 
 def require_allowed_config(config: Config) -> None:
     """Raises NotAllowed when the weights that a visitor's training is to start from lie outside of the allowed folders."""
-    if config.model.weights not in ("none", "hub"):
+    if config.model.weights not in NAMED_WEIGHTS:
         require_allowed(config.model.weights)

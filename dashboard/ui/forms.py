@@ -28,12 +28,17 @@ from dashboard.ui import notices
 SUGGESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
     "model.name": (
         ("small_cnn", "small_cnn · ours"),
+        ("tf_efficientnet_lite0", "tf_efficientnet_lite0 · for real images"),
         ("efficientnet_b0", "efficientnet_b0"),
         ("efficientnet_b1", "efficientnet_b1"),
         ("resnet50", "resnet50"),
         ("densenet121", "densenet121"),
     ),
-    "model.weights": (("none", "none · from scratch"), ("hub", "hub · ImageNet weights")),
+    "model.weights": (
+        ("auto", "auto · ImageNet, where there are any"),
+        ("none", "none · from scratch"),
+        ("hub", "hub · ImageNet, downloaded"),
+    ),
     "preprocessing.size": (
         *((f"{height} × {width}",) * 2 for height, width in ((320, 192), (384, 240), (512, 320), (768, 480))),
         *((str(side), f"{side} × {side}") for side in (128, 192, 224, 256, 384, 512, 768, 1024)),

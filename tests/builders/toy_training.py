@@ -69,6 +69,7 @@ def toy_config(checkpoints: Path, **changes: Any) -> Config:
         "preprocessing.remove_background": "false",
         "preprocessing.orient": "false",
         "preprocessing.polarity": "keep",
+        "model.weights": "none",
         "model.options": "{width: 8}",
         "training.epochs": 2,
         "training.batch_size": 4,

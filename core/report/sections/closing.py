@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from core import __version__
-from core.config import Config
+from core.config import NAMED_WEIGHTS, Config
 from core.data import LABELS, SPLITS
 from core.evaluate import CalibrationReport, Evaluation
 from core.evaluate.external import title_of
@@ -221,7 +221,7 @@ def model_card(material: Material) -> Section:
     groups = sorted({feature_title(row.feature) for row in shown.subgroups}) if shown else []
     auc = shown.summary["auc"] if shown else None
     quantitative = f"{SPLIT_WORDS[shown.split]} images: ROC AUC {stated(auc)}" if shown else "not evaluated yet"
-    started = starting_weights(material.config, material.parent)
+    started = starting_weights(material)
     facts = (
         (
             "Model details",
@@ -377,7 +377,7 @@ def _shown(name: str, value: Any) -> str:
     """A setting as text; a path by its last part, since the others are of somebody's machine."""
     if isinstance(value, Path):
         return value.name
-    if name == "model.weights" and str(value) not in ("none", "hub"):
+    if name == "model.weights" and str(value) not in NAMED_WEIGHTS:
         return Path(str(value).replace("\\", "/")).name
     return setting(value)
 

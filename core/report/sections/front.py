@@ -71,7 +71,7 @@ def _different(rows: pd.DataFrame, name: str) -> int:
 def _model(material: Material) -> str:
     height, width = material.config.preprocessing.shape
     return (
-        f"{material.architecture}, {starting_weights(material.config, material.parent)}, input {height} × {width} px, "
+        f"{material.architecture}, {starting_weights(material)}, input {height} × {width} px, "
         f"one image at a time. {_order(material)}"
     )
 

@@ -10,7 +10,7 @@ from core.report.material import Material
 from core.report.precision import WIDTH, participants_needed
 from core.report.sections import data
 from core.report.sections.evaluation_methods import evaluation_methods
-from core.report.words import starting_weights, stated
+from core.report.words import loaded_weights, starting_weights, stated
 from core.wording import counted, duration, setting
 
 _IMBALANCE = {
@@ -116,11 +116,12 @@ def model(material: Material) -> Section:
     """The architecture and where it started."""
     parameters = material.last["start"].get("parameters") if "start" in material.last else None
     height, width = material.config.preprocessing.shape
-    norm = material.card.normalisation
+    norm, record = material.card.normalisation, material.card.starting_weights
     facts = [
         ("Architecture", material.architecture),
         ("Parameters", "–" if parameters is None else f"{parameters:,}"),
-        ("Starting weights", starting_weights(material.config, material.parent)),
+        ("Starting weights", starting_weights(material)),
+        *(() if record is None or record.source == "none" else (("Loaded of them", loaded_weights(record)),)),
         ("Input", f"one grey image, {height} × {width} px (height × width)"),
         ("Output", "one logit; its logistic is the score, P(malignant)"),
         ("Dropout before the last layer", f"{material.config.model.dropout:g}"),

@@ -15,7 +15,7 @@ from core.wording import SPLITS, plain, size
 from dashboard.cache import results
 from dashboard.state import datasets, preferences, run_actions, settings, training_runs, widgets
 from dashboard.ui import components, forms, notices, run_controls
-from dashboard.views.train import forecast
+from dashboard.views.train import architectures, forecast
 from dashboard.views.train.queue import description, share_help, share_label
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ def show() -> None:
         name, values = form(base)
     config, problems = forms.check(values, base)
     if config is not None:
+        with left:
+            architectures.show(config)
+    if config is not None:
         chosen = config.data.model_copy(update={"manifest": manifest})
         config = config.model_copy(update={"data": chosen, "checkpoints": settings.checkpoints()})
     with right.container(border=True):
@@ -78,7 +81,8 @@ def form(base: Config) -> tuple[str, dict[str, object]]:
     presets(base)
     values = forms.fields(ESSENTIAL, base)
     shown = list(ESSENTIAL)
-    if values["model.weights"] != "none":
+    # small_cnn is the one of the suggested networks that nobody has published weights of: auto is none for it.
+    if values["model.weights"] not in (("none", "auto") if values["model.name"] == "small_cnn" else ("none",)):
         values |= forms.fields(PRETRAINED, base)
         shown += PRETRAINED
     with st.container(horizontal=True, vertical_alignment="center"):

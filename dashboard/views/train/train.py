@@ -5,9 +5,11 @@ from __future__ import annotations
 import platform
 
 import streamlit as st
+from pydantic import ValidationError
 
 from core.errors import LabError
 from core.files.untrusted import irregular
+from core.model.card import StartingWeights
 from core.plots import METRIC_TITLES, PHASE_TITLES
 from core.plots.training import Span
 from core.runs import Run, Status
@@ -96,6 +98,8 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
             queue.waiting(run, queue.device_of(run))
     else:
         outcome(run, status, followed)
+    if (beginning := starting_weights(followed)) is not None:
+        st.caption(f"Starting weights: {plain(beginning)}.")
     cards(status, followed)
     if active:
         chance_notices.chance_notice(run)
@@ -164,6 +168,17 @@ def summary(run: Run, status: Status, followed: RunMonitor) -> str:
     elif note := run.note():
         parts.append(f"*{plain(note.splitlines()[0])}*")
     return " · ".join(parts)
+
+
+def starting_weights(followed: RunMonitor) -> str | None:
+    """What the training began with, and what of it was loaded; None where its start does not say."""
+    start = followed.last.get("start")
+    if start is None or "weights" not in start:
+        return None
+    try:
+        return StartingWeights.model_validate(start["weights"]).statement
+    except ValidationError:  # of a later version
+        return None
 
 
 def cards(status: Status, followed: RunMonitor) -> None:

@@ -181,7 +181,7 @@ def test_a_link_in_the_place_of_the_gate_is_not_followed(gate: Distance, tmp_pat
 @pytest.mark.parametrize("name", ["small_cnn", "resnet18", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
 def test_features_are_what_the_head_saw_and_the_logits_stay_the_same(name: str) -> None:
     size = 224 if "vit" in name else 64
-    model = build_model(ModelConfig(name=name)).eval()
+    model = build_model(ModelConfig(weights="none", name=name)).eval()
     pixels = np.random.default_rng(0).integers(0, 255, (3, size, size), dtype=np.uint8)
     images_in = as_input(pixels)
     with torch.inference_mode():

@@ -86,7 +86,7 @@ def test_benign_evidence_is_the_opposite() -> None:
 def test_the_map_is_that_of_the_formula(name: str, pixels: NDArray[np.uint8]) -> None:
     """Against Grad-CAM written out with autograd alone."""
     torch.manual_seed(1)
-    model = build_model(ModelConfig(name=name)).eval()
+    model = build_model(ModelConfig(weights="none", name=name)).eval()
     layer = find_cam_layer(model)
     kept: list[torch.Tensor] = []
     handle = layer.register_forward_hook(lambda module, inputs, output: kept.append(output))
@@ -303,12 +303,12 @@ def test_an_impossible_overlay_is_refused(shape: tuple[int, int], opacity: float
 
 @pytest.mark.parametrize(("name", "method"), [("small_cnn", "hirescam"), ("resnet18", "gradcam")])
 def test_method_that_fits_the_architecture_is_taken_unless_one_is_named(name: str, method: str) -> None:
-    model = build_model(ModelConfig(name=name)).eval()
+    model = build_model(ModelConfig(weights="none", name=name)).eval()
     assert heatmap(model, np.full((64, 64), 90, np.uint8)).method == method
 
 
 def test_map_of_the_small_network_adds_up_to_its_logit() -> None:
-    model = build_model(ModelConfig(name="small_cnn")).eval()
+    model = build_model(ModelConfig(weights="none", name="small_cnn")).eval()
     with torch.no_grad():
         model.head.weight.normal_()  # type: ignore[operator, union-attr]
     pixels = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
@@ -329,7 +329,7 @@ def test_gradient_methods_are_the_package_s(name: str, method: str, package: str
     from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget
 
     torch.manual_seed(1)
-    model = build_model(ModelConfig(name=name)).eval()
+    model = build_model(ModelConfig(weights="none", name=name)).eval()
     for category, target in enumerate(("benign", "malignant")):
         with getattr(pytorch_grad_cam, package)(model, [find_cam_layer(model)]) as cam:
             expected = cam(as_input(pixels), [BinaryClassifierOutputTarget(category)])[0]
@@ -355,7 +355,7 @@ def test_score_cam_over_all_feature_maps_is_the_package_s(name: str, target: str
     from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget
 
     torch.manual_seed(1)
-    model = build_model(ModelConfig(name=name)).eval()
+    model = build_model(ModelConfig(weights="none", name=name)).eval()
     with torch.no_grad():
         model.head.weight.mul_(20)  # so that the masks' scores differ
     targets = [BinaryClassifierOutputTarget(1 if target == "malignant" else 0)]
@@ -426,7 +426,7 @@ def test_others_may_use_the_model_while_score_cam_is_at_work(model: Classifier, 
 )
 def test_every_layer_offered_gives_a_map_of_the_size_that_is_said(name: str) -> None:
     torch.manual_seed(0)
-    model = build_model(ModelConfig(name=name)).eval()
+    model = build_model(ModelConfig(weights="none", name=name)).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96), dtype=np.uint8)
     choices = layer_choices(model, (64, 96))
     assert [choice.usual for choice in choices] == [False] * (len(choices) - 1) + [True]
@@ -440,7 +440,7 @@ def test_every_layer_offered_gives_a_map_of_the_size_that_is_said(name: str) -> 
 
 
 def test_layers_are_said_in_plain_words() -> None:
-    model = build_model(ModelConfig(name="resnet18"))
+    model = build_model(ModelConfig(weights="none", name="resnet18"))
     assert [choice.title for choice in layer_choices(model, (224, 160))] == [
         "stage 1 (80 × 112)",
         "stage 2 (40 × 56)",
@@ -467,14 +467,14 @@ def test_describing_layers_leaves_no_trace(model: Classifier) -> None:
 )
 def test_methods_whose_assumptions_the_network_breaks_are_named_with_the_reason(name: str, unfit: set[str]) -> None:
     torch.manual_seed(0)
-    model = build_model(ModelConfig(name=name)).eval()
+    model = build_model(ModelConfig(weights="none", name=name)).eval()
     assert set(unfit_methods(model)) == unfit
     assert all(len(reason) > 20 for reason in unfit_methods(model).values())
 
 
 def test_whether_a_method_fits_depends_on_the_layer() -> None:
     torch.manual_seed(0)
-    model = build_model(ModelConfig(name="mobilenetv2_100")).eval()
+    model = build_model(ModelConfig(weights="none", name="mobilenetv2_100")).eval()
     assert "gradcam++" not in unfit_methods(model)
     assert "both signs" in unfit_methods(model, "blocks.4")["gradcam++"]  # before an activation
     with pytest.raises(BadConfig, match=r"got 'layer4'; mobilenetv2_100 has blocks\.0"):

@@ -94,7 +94,7 @@ def test_families_without_an_entry_are_explained_from_their_last_spatial_layer(
     name: str, layer: str, size: tuple[int, int]
 ) -> None:
     torch.manual_seed(0)
-    model = build_model(ModelConfig(name=name)).eval().requires_grad_(False)
+    model = build_model(ModelConfig(weights="none", name=name)).eval().requires_grad_(False)
     pixels = (torch.rand(size, generator=torch.Generator().manual_seed(0)) * 255).byte().numpy()
     heat = heatmap(model, pixels)
     assert heat.layer == layer and heat.values.shape == size and min(heat.cells) > 1
@@ -103,12 +103,12 @@ def test_families_without_an_entry_are_explained_from_their_last_spatial_layer(
 def test_an_image_that_a_network_cannot_take_is_refused_in_words() -> None:
     from core.errors import BadConfig
 
-    model = build_model(ModelConfig(name="hiera_tiny_224")).eval()
+    model = build_model(ModelConfig(weights="none", name="hiera_tiny_224")).eval()
     with pytest.raises(BadConfig, match="heatmap: gradcam gives no map for hiera_tiny_224"):
         heatmap(model, torch.zeros(224, 128, dtype=torch.uint8).numpy())
 
 
 def test_a_head_that_cannot_be_taken_apart_is_found_out_and_no_traceback() -> None:
-    model = build_model(ModelConfig(name="sequencer2d_s"))
+    model = build_model(ModelConfig(weights="none", name="sequencer2d_s"))
     model.check_input(64, 64)
     assert not model.has_separable_head

@@ -28,7 +28,7 @@ FAMILIES = {
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_each_family_takes_grey_images_and_gives_one_logit(name: str) -> None:
-    model = build_model(ModelConfig(name=name)).eval()
+    model = build_model(ModelConfig(weights="none", name=name)).eval()
     images = torch.rand(2, 1, 64, 96)
     with torch.no_grad():
         logits = model(images)
@@ -43,7 +43,7 @@ def test_each_family_takes_grey_images_and_gives_one_logit(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["regnety_002", "mobilenetv3_small_050", "resnet10t", "mambaout_femto", "ghostnet_100"])
 def test_the_heatmap_layer_of_other_architectures_gives_a_map(name: str) -> None:
-    model = build_model(ModelConfig(name=name)).eval()
+    model = build_model(ModelConfig(weights="none", name=name)).eval()
     shapes: list[torch.Size] = []
     find_cam_layer(model).register_forward_hook(lambda module, inputs, output: shapes.append(output.shape))
     model(torch.rand(1, 1, 96, 96))
@@ -52,7 +52,7 @@ def test_the_heatmap_layer_of_other_architectures_gives_a_map(name: str) -> None
 
 def test_an_architecture_without_an_entry_is_asked_where_its_last_map_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.gradcam.cam_layers._FAMILIES", ())
-    model = build_model(ModelConfig(name="resnet10t")).train()
+    model = build_model(ModelConfig(weights="none", name="resnet10t")).train()
     layer = find_cam_layer(model)
     assert layer_name(model, layer).startswith("layer4")
     assert all(module.training for module in model.modules())
@@ -60,8 +60,8 @@ def test_an_architecture_without_an_entry_is_asked_where_its_last_map_is(monkeyp
 
 
 def test_normalisation_is_the_weights_own_averaged_over_colours() -> None:
-    assert build_model(ModelConfig(name="efficientnet_b1")).normalisation == {"mean": 0.5, "std": 0.5}
-    assert build_model(ModelConfig(name="resnet10t")).normalisation == {"mean": 0.449, "std": 0.226}
+    assert build_model(ModelConfig(weights="none", name="efficientnet_b1")).normalisation == {"mean": 0.5, "std": 0.5}
+    assert build_model(ModelConfig(weights="none", name="resnet10t")).normalisation == {"mean": 0.449, "std": 0.226}
 
 
 def test_normalisation_can_be_given_and_is_what_the_network_sees() -> None:
@@ -93,7 +93,7 @@ def test_an_unknown_name_is_answered_with_close_ones(name: str, close: str) -> N
 @pytest.mark.parametrize("name", ["hf-hub:timm/resnet50", "local-dir:/tmp/x", "../resnet50", "qqqqqqqq", "resnet50.nothing"])
 def test_a_name_that_is_an_address_is_refused(name: str) -> None:
     with pytest.raises(BadConfig):
-        build_model(ModelConfig(name=name))
+        build_model(ModelConfig(weights="none", name=name))
 
 
 def test_known_models_lists_ours_first() -> None:
@@ -113,24 +113,26 @@ def test_known_models_lists_ours_first() -> None:
 )
 def test_an_option_that_an_architecture_refuses_is_named(name: str, options: dict[str, object], said: str) -> None:
     with pytest.raises(BadConfig, match=said):
-        build_model(ModelConfig(name=name, options=options))
+        build_model(ModelConfig(weights="none", name=name, options=options))
 
 
 def test_options_reach_the_architecture() -> None:
-    plain, same = (build_model(ModelConfig(name="mobilenetv2_100", options=o)) for o in ({}, {"pad_type": "same"}))
+    plain, same = (
+        build_model(ModelConfig(weights="none", name="mobilenetv2_100", options=o)) for o in ({}, {"pad_type": "same"})
+    )
     assert type(plain.backbone.conv_stem) is nn.Conv2d
     assert type(same.backbone.conv_stem) is not nn.Conv2d
 
 
 def test_a_fixed_size_architecture_refuses_another_size_in_words() -> None:
-    model = build_model(ModelConfig(name="mixer_s32_224"))
+    model = build_model(ModelConfig(weights="none", name="mixer_s32_224"))
     model.check_input(224, 224)
     with pytest.raises(BadConfig, match="mixer_s32_224 does not take images of 96 x 96"):
         model(torch.rand(1, 1, 96, 96))
 
 
 def test_a_size_that_breaks_inside_is_found_before_training() -> None:
-    model = build_model(ModelConfig(name="inception_v3")).train()
+    model = build_model(ModelConfig(weights="none", name="inception_v3")).train()
     with pytest.raises(BadConfig, match=r"inception_v3 does not take images of 64 x 64.*preprocessing\.size"):
         model.check_input(64, 64)
     assert all(module.training for module in model.modules())
@@ -138,7 +140,7 @@ def test_a_size_that_breaks_inside_is_found_before_training() -> None:
 
 def test_a_distilled_architecture_with_two_heads_is_refused() -> None:
     with pytest.raises(BadConfig, match="no single last layer"):
-        build_model(ModelConfig(name="deit_tiny_distilled_patch16_224"))
+        build_model(ModelConfig(weights="none", name="deit_tiny_distilled_patch16_224"))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_as_input_scales_pixels_to_one() -> None:
 
 
 def test_a_frozen_backbone_learns_nothing_and_keeps_its_statistics() -> None:
-    model = build_model(ModelConfig(name="resnet10t", dropout=0.0))
+    model = build_model(ModelConfig(weights="none", name="resnet10t", dropout=0.0))
     model.unfreeze_backbone(0)
     model.train()
     before = copy.deepcopy(model.state_dict())
@@ -173,7 +175,9 @@ def test_a_frozen_backbone_learns_nothing_and_keeps_its_statistics() -> None:
 
 @pytest.mark.parametrize("name", ["small_cnn", "mobilenetv2_100", "densenet121", "vit_tiny_patch16_224", "convnext_atto"])
 def test_a_frozen_backbone_computes_as_in_eval_mode_and_only_its_head_drops_out(name: str) -> None:
-    model = build_model(ModelConfig(name=name, dropout=0.5, options={"drop_path_rate": 0.5} if "conv" in name else {}))
+    model = build_model(
+        ModelConfig(weights="none", name=name, dropout=0.5, options={"drop_path_rate": 0.5} if "conv" in name else {})
+    )
     model.check_input(64, 64)
     assert model.has_separable_head
     images = torch.rand(3, 1, 64, 64)
@@ -193,7 +197,7 @@ def test_a_frozen_backbone_computes_as_in_eval_mode_and_only_its_head_drops_out(
 def test_an_architecture_whose_head_cannot_be_told_apart_trains_its_head_through_the_whole_network(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = build_model(ModelConfig(name="resnet10t", dropout=0.0))
+    model = build_model(ModelConfig(weights="none", name="resnet10t", dropout=0.0))
     real = model.backbone.forward_head
     monkeypatch.setattr(model.backbone, "forward_head", lambda x, pre_logits=False: real(x, pre_logits=pre_logits) + 0.5)
     model.check_input(64, 64)
@@ -207,7 +211,7 @@ def test_an_architecture_whose_head_cannot_be_told_apart_trains_its_head_through
 
 
 def test_norms_keep_their_statistics_only_where_they_are_frozen() -> None:
-    model = build_model(ModelConfig(name="resnet10t"))
+    model = build_model(ModelConfig(weights="none", name="resnet10t"))
     model.unfreeze_backbone(1)
     model.train()
     before = copy.deepcopy(dict(model.named_buffers()))
@@ -217,7 +221,7 @@ def test_norms_keep_their_statistics_only_where_they_are_frozen() -> None:
 
 
 def test_unfreezing_gives_everything_back() -> None:
-    model = build_model(ModelConfig(name="resnet10t"))
+    model = build_model(ModelConfig(weights="none", name="resnet10t"))
     model.unfreeze_backbone(0)
     model.unfreeze_backbone()
     assert all(p.requires_grad for p in model.parameters())
@@ -229,7 +233,7 @@ def test_unfreezing_gives_everything_back() -> None:
 
 @pytest.mark.parametrize("name", ["small_cnn", "efficientnet_b0", "resnet10t", "densenet121", "mobilenetv2_100"])
 def test_gradient_checkpointing_where_it_is_supported(name: str) -> None:
-    model = build_model(ModelConfig(name=name, gradient_checkpointing=True))
+    model = build_model(ModelConfig(weights="none", name=name, gradient_checkpointing=True))
     assert model.gradient_checkpointing
     model(torch.rand(2, 1, 64, 64)).sum().backward()
     assert all(p.grad is not None for p in model.parameters())
@@ -238,7 +242,7 @@ def test_gradient_checkpointing_where_it_is_supported(name: str) -> None:
 def test_gradient_checkpointing_where_it_is_not_supported_is_refused() -> None:
     refusing = next(name for name in ("dla34", "tresnet_m", "mixer_s32_224", "vgg11") if not _can_checkpoint(name))
     with pytest.raises(BadConfig, match=r"gradient_checkpointing.*batch_size"):
-        build_model(ModelConfig(name=refusing, gradient_checkpointing=True))
+        build_model(ModelConfig(weights="none", name=refusing, gradient_checkpointing=True))
 
 
 def _can_checkpoint(name: str) -> bool:
@@ -254,7 +258,7 @@ def test_the_same_seed_builds_the_same_network() -> None:
     states = []
     for _ in range(2):
         torch.manual_seed(7)
-        states.append(build_model(ModelConfig(name="mobilenetv2_100")).state_dict())
+        states.append(build_model(ModelConfig(weights="none", name="mobilenetv2_100")).state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
@@ -301,7 +305,7 @@ def test_auto_finds_a_device_that_computes() -> None:
 
 @pytest.mark.parametrize("name", ["small_cnn", "efficientnet_b0", "mobilenetv2_100", "resnet18", "densenet121"])
 def test_untrained_head_scores_every_image_near_one_half(name: str) -> None:
-    model = build_model(ModelConfig(name=name)).eval()
+    model = build_model(ModelConfig(weights="none", name=name)).eval()
     with torch.no_grad():
         logits = model(torch.rand(4, 1, 64, 64))
     assert logits.abs().max() < 2

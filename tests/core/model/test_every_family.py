@@ -32,7 +32,7 @@ def smallest(family: str) -> tuple[str, int]:
     found = []
     for name in (small or names)[:_TRIED]:
         try:
-            found.append((outline(ModelConfig(name=name)).parameter_count, name))
+            found.append((outline(ModelConfig(weights="none", name=name)).parameter_count, name))
         except BadConfig:  # two heads
             continue
     count, name = min(found, default=(0, ""))
@@ -57,7 +57,7 @@ def test_a_network_of_each_family_is_explained_or_refused_in_words(family: str) 
     if not name or count > _LARGEST:
         pytest.skip(f"no network of {family} can be trained here" if not name else f"{name} has {count:,} parameters")
     torch.manual_seed(0)
-    model = build_model(ModelConfig(name=name)).eval().requires_grad_(False)
+    model = build_model(ModelConfig(weights="none", name=name)).eval().requires_grad_(False)
     height, width = _size(model)
     y, x = np.mgrid[0:height, 0:width]
     noise = np.random.default_rng(0).normal(0, 20, (height, width))

@@ -88,7 +88,7 @@ def test_a_card_of_a_huge_network_is_refused_before_it_is_built(
 @pytest.mark.timeout(60)
 def test_absurd_options_of_a_configuration_are_refused_in_words(options: dict[str, Any]) -> None:
     with pytest.raises(BadConfig, match=r"model\.options"):
-        build_model(ModelConfig(name="vit_tiny_patch16_224", options=options))
+        build_model(ModelConfig(weights="none", name="vit_tiny_patch16_224", options=options))
 
 
 def test_a_network_larger_than_the_memory_is_refused_before_it_is_built(
@@ -97,12 +97,12 @@ def test_a_network_larger_than_the_memory_is_refused_before_it_is_built(
     free = type(psutil.virtual_memory())
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free(*[2 << 30] * len(free._fields)))
     with pytest.raises(BadConfig, match=r"model\.name: the weights of vit_giant_patch14_224 need .* GiB.*Choose a smaller"):
-        build_model(ModelConfig(name="vit_giant_patch14_224"))
+        build_model(ModelConfig(weights="none", name="vit_giant_patch14_224"))
 
 
 def test_outlining_a_network_takes_no_memory_and_no_random_numbers(only_small_tensors: None) -> None:
     torch.manual_seed(5)
-    outlined = outline(ModelConfig(name="eva02_enormous_patch14_clip_224"))
+    outlined = outline(ModelConfig(weights="none", name="eva02_enormous_patch14_clip_224"))
     assert {tensor.device.type for tensor in outlined.state_dict().values()} == {"meta"}
     first = torch.rand(3)
     torch.manual_seed(5)
@@ -113,8 +113,8 @@ def test_outlining_a_network_takes_no_memory_and_no_random_numbers(only_small_te
     "config",
     [
         ModelConfig(**SMALL),
-        ModelConfig(name="swin_tiny_patch4_window7_224", options={"img_size": 64}),
-        ModelConfig(name="resnet18"),
+        ModelConfig(weights="none", name="swin_tiny_patch4_window7_224", options={"img_size": 64}),
+        ModelConfig(weights="none", name="resnet18"),
     ],
     ids=lambda config: config.name,
 )

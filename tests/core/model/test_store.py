@@ -36,9 +36,9 @@ def _card(**extra: Any) -> dict[str, Any]:
     "config",
     [
         CONFIG,
-        ModelConfig(name="mobilenetv2_035", options={"pad_type": "same", "mean": 0.3}),
-        ModelConfig(name="densenet121", gradient_checkpointing=True),
-        ModelConfig(name="vit_tiny_patch16_224"),
+        ModelConfig(weights="none", name="mobilenetv2_035", options={"pad_type": "same", "mean": 0.3}),
+        ModelConfig(weights="none", name="densenet121", gradient_checkpointing=True),
+        ModelConfig(weights="none", name="vit_tiny_patch16_224"),
     ],
     ids=lambda config: config.name,
 )
@@ -56,7 +56,7 @@ def test_a_saved_model_comes_back_with_the_same_scores(config: ModelConfig, tmp_
 
 
 def test_loading_needs_neither_the_hub_nor_the_first_weights_file(tmp_path: Path) -> None:
-    config = ModelConfig(name="mobilenetv2_035")
+    config = ModelConfig(weights="none", name="mobilenetv2_035")
     for weights in ("hub", "gone.safetensors"):
         save_model(tmp_path, build_model(config), {"model": {**config.model_dump(mode="json"), "weights": weights}})
         assert load_model(tmp_path)[0].pretrained

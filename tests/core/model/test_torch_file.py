@@ -458,7 +458,7 @@ _UNZIPPED = _saved(_trained(), _use_new_zipfile_serialization=False)
 @pytest.fixture(scope="module")
 def state() -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
-    return dict(build_model(ModelConfig(name=NAME)).backbone.state_dict())
+    return dict(build_model(ModelConfig(weights="none", name=NAME)).backbone.state_dict())
 
 
 def _prefixed(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from builders.events import append_event
 from safetensors.torch import save_file
 
-from core.config import load_config
+from core.config import ModelConfig, load_config
 from core.errors import BadConfig, BadManifest, BadRun, LabError, Leakage, MissingWeights
 from core.files.folders import write_text
+from core.model import build_model
 from core.runs import Run, list_runs
 from core.runs.names import clean_name, default_names
 from core.runs.status import Status, write_status
@@ -103,7 +103,7 @@ def test_a_weights_file_is_found_from_another_folder(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    save_file({"any": torch.zeros(1)}, "weights.safetensors")
+    save_file(build_model(ModelConfig(options={"width": 8})).state_dict(), "weights.safetensors")
     assert (
         make_run(model__weights="weights.safetensors").config().model.weights == (tmp_path / "weights.safetensors").as_posix()
     )

@@ -22,7 +22,7 @@ MakeRun = Callable[..., Run]
 @pytest.mark.parametrize("frozen", [True, False])
 def test_the_average_is_that_of_a_plain_loop(frozen: bool) -> None:
     torch.manual_seed(0)
-    model = build_model(ModelConfig(name="resnet10t"))
+    model = build_model(ModelConfig(weights="none", name="resnet10t"))
     if frozen:
         model.unfreeze_backbone(0)
     average = EMA(model, 0.7)
@@ -46,7 +46,7 @@ def test_the_average_is_that_of_a_plain_loop(frozen: bool) -> None:
 
 def test_after_many_updates_every_fourth_counts_for_four() -> None:
     torch.manual_seed(0)
-    model = build_model(ModelConfig(name="resnet10t"))
+    model = build_model(ModelConfig(weights="none", name="resnet10t"))
     average = EMA(model, 0.99)
     average.track(model)
     weight = model.head_parameters()[0]

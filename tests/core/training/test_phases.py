@@ -84,7 +84,7 @@ def test_a_phase_of_one_update_trains_at_its_full_rate() -> None:
 @pytest.mark.parametrize("frozen", [True, False])
 @pytest.mark.parametrize("name", ["small_cnn", "mobilenetv2_100"])
 def test_each_trained_parameter_is_in_one_group_and_norms_and_biases_do_not_decay(name: str, frozen: bool) -> None:
-    model = build_model(ModelConfig(name=name, options={"width": 8} if name == "small_cnn" else {}))
+    model = build_model(ModelConfig(weights="none", name=name, options={"width": 8} if name == "small_cnn" else {}))
     phase = Phase("head", 1, 2, 1e-3, 1e-3, 0) if frozen else Phase("fine_tune", 1, 2, 2e-4, 1e-3)
     if frozen:
         model.unfreeze_backbone(0)
@@ -124,7 +124,7 @@ def test_stages_join_the_head_one_after_the_other(epochs: int, freeze: int, expe
 
 @pytest.mark.parametrize("name", ["small_cnn", "mobilenetv2_100", "resnet10t", "vit_tiny_patch16_224"])
 def test_a_stage_more_trains_what_lies_before_the_last_one(name: str) -> None:
-    model = build_model(ModelConfig(name=name))
+    model = build_model(ModelConfig(weights="none", name=name))
     stages = model.stages()
     assert sum(map(len, stages)) == len(model.backbone_parameters())
     assert stages[0][0] is next(iter(model.backbone.parameters())), "the stem comes first"
@@ -137,7 +137,7 @@ def test_a_stage_more_trains_what_lies_before_the_last_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "resnet10t", "vit_tiny_patch16_224", "convnext_atto"])
 def test_lower_layers_learn_more_slowly_by_timms_own_grouping(name: str) -> None:
-    model = build_model(ModelConfig(name=name))
+    model = build_model(ModelConfig(weights="none", name=name))
     phase = Phase("fine_tune", 1, 2, 2e-4, 1e-3)
     head = {id(parameter) for parameter in model.head_parameters()}
     expected = {

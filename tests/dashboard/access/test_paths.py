@@ -116,7 +116,7 @@ def test_a_training_may_not_start_from_weights_elsewhere(shared: Path) -> None:
     config, problems = forms.check({"model.weights": "/etc/hostname.pth"}, Config())
     assert config is None and "dashboard.roots" in problems[0]
     assert forms.check({"model.weights": "checkpoints/run/model.safetensors"}, Config())[0] is not None
-    assert forms.check({"model.weights": "hub"}, Config())[0] is not None
+    assert all(forms.check({"model.weights": each}, Config())[0] is not None for each in ("auto", "hub", "none"))
 
 
 def test_the_settings_are_those_of_the_command_line_of_the_server(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ def test_other_convolutions_are_left_alone(module: nn.Module) -> None:
 # Strides and 5 x 5 kernels of depthwise layers, as in the architectures' papers.
 @pytest.mark.parametrize(("name", "layers"), [("mobilenetv2_100", 4), ("efficientnet_b0", 11), ("resnet18", 0)])
 def test_it_finds_the_layers_of_common_networks_and_renames_nothing(name: str, layers: int) -> None:
-    model = build_model(ModelConfig(name=name))
+    model = build_model(ModelConfig(weights="none", name=name))
     names = list(model.state_dict())
     assert patch_depthwise_bf16_backward(model) == layers and patch_depthwise_bf16_backward(model) == 0
     assert list(model.state_dict()) == names == list(copy.deepcopy(model).state_dict())

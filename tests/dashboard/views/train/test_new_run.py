@@ -32,6 +32,7 @@ def test_the_form_trains_a_run_and_the_page_says_how_it_ended(data: Path) -> Non
     assert run.name == "my-first"
     app.run()
     assert "Finished after 2 epochs." in app.success[0].value
+    assert "Starting weights: random initialisation (trained from scratch)" in texts(app)
     assert set(figures(app)) == {"train:loss", "train:metric", "train:rate"}
     assert button(app, "train:evaluate").proto.type == "primary"
 
@@ -56,7 +57,7 @@ def test_what_will_be_trained_on_is_counted_before_the_start(data: Path) -> None
     ],
 )
 def test_what_would_fail_is_said_before_the_start_and_the_button_is_off(data: Path, key: str, value: Any, said: str) -> None:
-    defaults = {"model.weights": "none", "model.name": "small_cnn", "preprocessing.size": "32", "training.device": "cpu"}
+    defaults = {"model.weights": "auto", "model.name": "small_cnn", "preprocessing.size": "32", "training.device": "cpu"}
     base = forms.value_of(settings.current(), key)
     preferences.set("form:", {key: [defaults.get(key, base), value]})
     app = AppTest.from_file(str(HOME), default_timeout=60)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from core.config import ModelConfig
 from core.errors import BadConfig, MissingWeights
 from core.model import build_model, check_weights, save_model
-from core.model import weights as weights_module
+from core.model.weights import hub
 
 NAME = "mobilenetv2_035"
 
@@ -244,8 +244,8 @@ def test_no_network_is_found_out_before_building(no_hub_cache: Path, monkeypatch
 def test_a_hub_that_never_answers_is_given_up(no_hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _go_online(monkeypatch)
     release = threading.Event()
-    monkeypatch.setattr(weights_module, "PROBE_SECONDS", -0.4)  # plus half a second of grace
-    monkeypatch.setattr(weights_module, "_head", lambda *args: release.wait(30))
+    monkeypatch.setattr(hub, "PROBE_SECONDS", -0.4)  # plus half a second of grace
+    monkeypatch.setattr(hub, "_head", lambda *args: release.wait(30))
     try:
         with pytest.raises(MissingWeights, match="no answer within"):
             check_weights(ModelConfig(name="efficientnet_b0", weights="hub"))
@@ -266,7 +266,7 @@ def test_a_copied_cache_serves_without_network(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     repository = "timm/mobilenetv2_035.fake_in1k"
-    monkeypatch.setattr(weights_module, "_hub_address", lambda name: (repository, ("model.safetensors", "pytorch_model.bin")))
+    monkeypatch.setattr(hub, "address", lambda name: (repository, ("model.safetensors", "pytorch_model.bin")))
     folder = no_hub_cache / ("models--" + repository.replace("/", "--"))
     snapshot = folder / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
@@ -288,7 +288,7 @@ def _go_online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
 
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "weights" / "mobilenetv2_100.imagenet.safetensors"
+SHARED = Path(__file__).resolve().parents[5] / "shared" / "weights" / "mobilenetv2_100.imagenet.safetensors"
 
 
 @pytest.mark.skipif(not SHARED.is_file(), reason="needs ../shared/weights")
