@@ -144,8 +144,7 @@ def _placeholders(rows: dict[str, list[int]]) -> Doubt | None:
     positions = _positions(rows, found)
     return Doubt(
         f"{counted(len(positions), 'image')}: patient {_named(found)} is a word for nobody, and its images count as one "
-        "patient. Give "
-        "every image its patient (patient_pattern takes it from the file name), or a name of its own",
+        "patient. Give every image its patient (patient_pattern takes it from the file name), or a name of its own",
         positions,
     )
 
@@ -160,8 +159,7 @@ def _rounded(rows: dict[str, list[int]]) -> Doubt | None:
     positions = _positions(rows, found)
     return Doubt(
         f"{counted(len(positions), 'image')}: patient {_named(found)} was rounded by a spreadsheet, so that several patients "
-        "may have "
-        "become one. Export the table again with this column as text",
+        "may have become one. Export the table again with this column as text",
         positions,
     )
 
@@ -180,8 +178,7 @@ def _spelled_twice(rows: dict[str, list[int]], splits: Sequence[str]) -> Doubt |
     leak = f" {apart} of them stand in different splits: leakage, if they are one person." if apart else ""
     return Doubt(
         f"{counted(len(twice), 'patient')} may be written in more than one way ({first}{more}), each of which counts as a "
-        "patient of its "
-        f"own.{leak} Write every patient in one way",
+        f"patient of its own.{leak} Write every patient in one way",
         _positions(rows, [name for names in twice for name in names]),
     )
 

@@ -124,8 +124,7 @@ class Collection:
         if several and how == "repaired":
             self.repairs.append(
                 f"{counted(len(several), 'patient')} stood in several parts of the official split: all their images are in "
-                "train "
-                f"now; {counted(moved, 'image')} moved there, {counted(both, 'image')} stood in both parts"
+                f"train now; {counted(moved, 'image')} moved there, {counted(both, 'image')} stood in both parts"
             )
         elif several:
             self.notes.append(

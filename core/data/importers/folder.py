@@ -63,8 +63,7 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     if found.contrary:
         notes.append(
             f"warning: {counted(len(found.contrary), 'file lies', 'files lie')} in a folder of one label inside a folder of "
-            "the other, so nobody knows "
-            "which is right: they were left out"
+            "the other, so nobody knows which is right: they were left out"
         )
     if found.splits:
         notes.append(f"splits: {', '.join(f'{name} is {split}' for name, split in found.splits.items())}")
@@ -127,8 +126,7 @@ def _without_masks(
         more = f" and {len(doubtful) - 5} more" if len(doubtful) > 5 else ""
         notes.append(
             f"warning: {counted(len(doubtful), 'image has', 'images have')} a word for a mask or a part in the path and "
-            f"{'was' if len(doubtful) == 1 else 'were'} taken for images: "
-            f"{', '.join(doubtful[:5])}{more}"
+            f"{'was' if len(doubtful) == 1 else 'were'} taken for images: {', '.join(doubtful[:5])}{more}"
         )
     return [pair for pair, reason in zip(kept, reasons, strict=True) if not reason], notes
 
@@ -184,8 +182,7 @@ def _copy_notes(rows: Sequence[dict[str, Any]]) -> list[str]:
         across = f"; {who} copies in several splits: leakage, which a training refuses"
     return [
         f"warning: {counted(len(copies), 'file is', 'files are')} augmented copies of {counted(images, 'image')}, by their "
-        "names "
-        f"(.rf.<hash>, _aug): the copies of an image share a patient{across}"
+        f"names (.rf.<hash>, _aug): the copies of an image share a patient{across}"
     ]
 
 
@@ -210,8 +207,7 @@ def _split_notes(files: Sequence[LabelledFile]) -> list[str]:
         if rest:
             notes.append(
                 f"warning: {counted(rest, 'image is', 'images are')} in no split folder, the others are: a training refuses "
-                "that. Move them, or empty "
-                "the split column"
+                "that. Move them, or empty the split column"
             )
     against = sum(bool(file.outer and file.inner and file.outer != file.inner) for file in files)
     if against:

@@ -74,8 +74,7 @@ def import_inbreast(source: Path, options: Options, progress: Progress | None) -
     if unknown:
         found.unknown.append(
             f"patients of {counted(unknown, 'image')}: the name has lost its second part, which is the patient. Each counts "
-            "as a "
-            "patient of its own, so scores are not patient-level"
+            "as a patient of its own, so scores are not patient-level"
         )
     found.unknown.append("ages and scanners were removed by the collection's authors")
     unplaced: list[str] = []
@@ -83,8 +82,7 @@ def import_inbreast(source: Path, options: Options, progress: Progress | None) -
     if unplaced:
         report.notes.append(
             f"warning: {counted(len(unplaced), 'image has', 'images have')} another shape than INbreast's (first: "
-            f"{unplaced[0]}): it "
-            "was cropped or stretched, so the outlines were left out"
+            f"{unplaced[0]}): it was cropped or stretched, so the outlines were left out"
         )
     return report
 

@@ -62,8 +62,7 @@ def import_vindr(source: Path, options: Options, progress: Progress | None) -> I
     if unseen:
         found.notes.append(
             f"{counted(unseen, 'image has', 'images have')} a breast of BI-RADS 4 or 5 but no finding in this view: the "
-            "breast's label "
-            "stays (rule=findings-from-4 takes what is drawn)"
+            "breast's label stays (rule=findings-from-4 takes what is drawn)"
         )
     found.unknown.append("patients: a study stands for one, as there is no other key")
     return found.finish(candidates, _RULES[0])
@@ -74,8 +73,7 @@ def _tables(source: Path, tree: Tree) -> tuple[Records | None, Records | None]:
     if not findings and not breasts:
         raise BadManifest(
             f"{source}: expected VinDr-Mammo's finding_annotations.csv or breast-level_annotations.csv beside images/, got "
-            "neither. "
-            "They come with the download from PhysioNet, and with most PNG copies."
+            "neither. They come with the download from PhysioNet, and with most PNG copies."
         )
     return (
         read_records(findings[0], _FINDINGS) if findings else None,

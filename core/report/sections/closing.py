@@ -90,9 +90,8 @@ def _limits_of_data(material: Material) -> list[str]:
     if len(test) and min(smallest.values()) < _FEW_EVENTS:
         label, few = min(smallest.items(), key=lambda item: (item[1], item[0]))
         found.append(
-            f"The test set is small: {counted(few, *(words.format(label) for words in whose))}. With fewer than "
-            f"{_FEW_EVENTS} of either class, "
-            "estimates of performance are imprecise and may mislead."
+            f"The test set is small: {counted(few, *(words.format(label) for words in whose))}. With fewer than {_FEW_EVENTS} "
+            "of either class, estimates of performance are imprecise and may mislead."
         )
     places = [
         name
@@ -144,10 +143,9 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
         names = worrying(evaluation.shortcuts)
         if names:
             found.append(
-                f"Shortcuts: {', '.join(names)} predict the label better than chance, and among images alike in that the model "
-                f"is not shown to be better than chance ({evaluation.summary.confidence:.0%} intervals). It may have "
-                "learned what comes "
-                "with the label instead of the disease."
+                f"Shortcuts: {', '.join(names)} predict the label better than chance, and among images alike in that the "
+                f"model is not shown to be better than chance ({evaluation.summary.confidence:.0%} intervals). It may have "
+                "learned what comes with the label instead of the disease."
             )
         against = evaluation.shortcuts.metadata
         if against is not None and not against.tells_more:
