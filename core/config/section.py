@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A field is described by the docstring below it, or by `description=`: either is the text of form, help and config.yaml."""
+    """A field is described by the docstring below it, or by `description=`: the text of form, help and config.yaml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
 

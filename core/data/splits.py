@@ -92,11 +92,6 @@ def leaking_patients(frame: pd.DataFrame) -> dict[str, list[str]]:
     return _in_several_splits(frame, "patient_id")
 
 
-def leaking_contents(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """Content hashes that stand in more than one split; {} when the frame has no `content_hash` column."""
-    return _in_several_splits(frame, "content_hash") if "content_hash" in frame.columns else {}
-
-
 def require_no_leakage(frame: pd.DataFrame) -> None:
     """Refuse a frame in which a patient, or (with a `content_hash` column) an identical file, is in two splits.
 
@@ -113,7 +108,7 @@ def require_no_leakage(frame: pd.DataFrame) -> None:
         more = f"; and {len(patients) - _NAMED} more" if len(patients) > _NAMED else ""
         images = int(frame["patient_id"].isin(list(patients)).sum())
         raise Leakage(f"{len(patients)} patients ({images} images) stand in more than one split: {named}{more}. {remedy}")
-    contents = leaking_contents(frame)
+    contents = _in_several_splits(frame, "content_hash") if "content_hash" in frame.columns else {}
     if contents:
         first = next(iter(contents))
         twins = frame.loc[frame["content_hash"] == first, "path"].tolist()

@@ -11,7 +11,7 @@ from core.data.importers.base import Importer, ImportReport, Options, Progress
 from core.data.importers.collection import Candidate, Collection, options_of
 from core.data.importers.merging import sound
 from core.data.importers.records import Record, Records, read_records
-from core.data.importers.tree import IMAGES, Tree
+from core.data.importers.tree import Tree
 from core.data.label_rules import worst_grade
 from core.data.lesions import Box, Lesion
 from core.data.manifest import number
@@ -44,7 +44,7 @@ def import_vindr(source: Path, options: Options, progress: Progress | None) -> I
     for table in (breasts, findings):
         for record in table or ():
             images[record["image_id"].lower()].append(record)
-    files = _files(found)
+    files = found.images_by(_id, "its name is no id of an image (32 digits and letters a to f)")
     metadata = _metadata(found)
     candidates = []
     for image, records in images.items():
@@ -81,18 +81,10 @@ def _tables(source: Path, tree: Tree) -> tuple[Records | None, Records | None]:
     )
 
 
-def _files(found: Collection) -> dict[str, Path]:
-    """Images by their id: <study>/<image>.dicom, or <study>_<image>.png."""
-    files: dict[str, Path] = {}
-    for path in sorted(found.tree.images, key=lambda path: (IMAGES.index(path.suffix.lower()), path)):
-        match = _IMAGE_ID.fullmatch(path.stem)
-        if match is None:
-            found.reject(path, "its name is no id of an image (32 digits and letters a to f)")
-        elif match[1].lower() in files:
-            found.reject(path, f"the same image as {files[match[1].lower()]}")
-        else:
-            files[match[1].lower()] = path
-    return files
+def _id(path: Path) -> str:
+    """Of <study>/<image>.dicom, or <study>_<image>.png."""
+    match = _IMAGE_ID.fullmatch(path.stem)
+    return match[1].lower() if match is not None else ""
 
 
 def _metadata(found: Collection) -> dict[str, Record]:
