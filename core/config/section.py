@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
 
 class Section(BaseModel):
@@ -18,3 +19,9 @@ class Section(BaseModel):
         for field in cls.model_fields.values():
             if field.description:
                 field.description = " ".join(field.description.split())  # a docstring of several lines is one text
+
+
+def section_of(field: FieldInfo | None) -> type[BaseModel] | None:
+    """The model of a field that is a section of fields; None for a field with a value of its own, or for no field."""
+    kind = None if field is None else field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

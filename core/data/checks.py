@@ -113,7 +113,8 @@ def _check(frame: pd.DataFrame, progress: Callable[[int, int], None] | None) -> 
         contents = ["" if file.reason else file.content_hash for file in files]
         duplicates = find_duplicates(frame, contents, store=store, progress=progress)
     bad = np.array([bool(file.missing or file.unreadable) for file in files], dtype=bool)
-    problems = [*_file_problems(frame, files), *_duplicates(frame, duplicates), *_leakage(frame), *_patients(frame)]
+    copies = [Problem(_DUPLICATES[each.how][each.across], duplicate_words(each, frame), each.rows) for each in duplicates]
+    problems = [*_file_problems(frame, files), *copies, *_leakage(frame), *_patients(frame)]
     unlabelled = np.flatnonzero((frame["label"] == "").to_numpy())
     if len(unlabelled):
         problems.append(Problem("unlabelled", unlabelled_note(frame), tuple(unlabelled.tolist())))
@@ -153,23 +154,14 @@ def _file_problems(frame: pd.DataFrame, files: Sequence[FileInspection]) -> list
     problems = []
     missing = tuple(row for row, file in enumerate(files) if file.missing)
     if missing:
-        paths = frame["path"].iloc[list(missing[:_NAMED])]
-        problems.append(
-            Problem(
-                "missing_file",
-                f"{len(missing)} of {counted(len(files), 'file')} "
-                f"{'is' if len(missing) == 1 else 'are'} missing: {_list(paths, len(missing))}",
-                missing,
-            )
-        )
+        named = _list(frame["path"].iloc[list(missing[:_NAMED])], len(missing))
+        verb = "is" if len(missing) == 1 else "are"
+        words = f"{len(missing)} of {counted(len(files), 'file')} {verb} missing: {named}"
+        problems.append(Problem("missing_file", words, missing))
     problems += [Problem("unreadable", file.unreadable, (row,)) for row, file in enumerate(files) if file.unreadable]
     problems += [Problem("no_breast", file.doubt, (row,)) for row, file in enumerate(files) if file.doubt]
     problems += [Problem("colour", file.colour, (row,)) for row, file in enumerate(files) if file.colour]
     return problems
-
-
-def _duplicates(frame: pd.DataFrame, duplicates: Sequence[Duplicate]) -> list[Problem]:
-    return [Problem(_DUPLICATES[found.how][found.across], duplicate_words(found, frame), found.rows) for found in duplicates]
 
 
 def duplicate_words(found: Duplicate, frame: pd.DataFrame) -> str:

@@ -15,7 +15,7 @@ from core.errors import BadRun
 from core.files.folders import remove_folder
 from core.files.untrusted import irregular
 from core.runs.drafts import DELETED, sweep
-from core.runs.folder import MARKS, foreign_entries, require_regular
+from core.runs.folder import MARKS, foreign_entries, is_junction, require_regular
 from core.runs.locks import EVALUATION, SHORT, TRAINING, Timeout, take, take_training
 from core.runs.names import display_name
 
@@ -29,14 +29,9 @@ _MOST_ENTRIES = 100_000  # a run has some hundreds: a folder with more is examin
 
 def is_link(path: Path) -> bool:
     """Whether the path itself stands for another folder: a symbolic link, or a junction of Windows."""
-    if path.is_symlink():
-        return True
-    if os.name != "nt":
-        return False
-    try:
-        return bool(getattr(path.lstat(), "st_reparse_tag", 0) == 0xA0000003)  # IO_REPARSE_TAG_MOUNT_POINT
-    except OSError:
-        return False
+    with suppress(OSError):
+        return path.is_symlink() or is_junction(path)
+    return False
 
 
 def rename_folder(path: Path, name: str, keep: Iterable[Path] = ()) -> Path:

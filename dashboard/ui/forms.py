@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from core.config import Config, DashboardConfig, describe_allowed
+from core.config.section import section_of
 from dashboard.access.paths import NotAllowed, require_allowed_config
 from dashboard.state import preferences
 from dashboard.ui import notices
@@ -146,10 +148,7 @@ def check(values: Mapping[str, Any], base: Config) -> tuple[Config | None, list[
     nested = base.model_dump()
     for path, value in values.items():
         *parents, last = path.split(".")
-        node = nested
-        for parent in parents:
-            node = node[parent]
-        node[last] = value
+        reduce(dict.__getitem__, parents, nested)[last] = value
     try:
         config = Config.model_validate(nested)
         require_allowed_config(config)
@@ -168,10 +167,7 @@ def show_problems(problems: Sequence[str]) -> None:
 
 def value_of(config: Config, path: str) -> Any:
     """The value that a dotted path has in a configuration."""
-    node: Any = config
-    for part in path.split("."):
-        node = getattr(node, part)
-    return node
+    return reduce(getattr, path.split("."), config)
 
 
 def changed(config: Config, base: Config) -> list[str]:
@@ -183,14 +179,11 @@ def all_paths(model: type[BaseModel] = Config, prefix: str = "", *, nested: bool
     """The dotted paths of all fields, in the order of config.yaml; `nested`: also of those in sections within it."""
     found: list[str] = []
     for name, info in model.model_fields.items():
-        if info.annotation is DashboardConfig:  # no part of a run
-            continue
-        kind = info.annotation
-        section = isinstance(kind, type) and issubclass(kind, BaseModel)
-        if not section:
+        section = section_of(info)
+        if section is None:
             found.append(f"{prefix}{name}")
-        elif nested:
-            found += all_paths(kind, f"{prefix}{name}.")  # type: ignore[arg-type]
+        elif nested and section is not DashboardConfig:  # which is no part of a run
+            found += all_paths(section, f"{prefix}{name}.")
     return found
 
 
@@ -241,9 +234,9 @@ def _locate(path: str) -> tuple[type[BaseModel], str]:
     model: type[BaseModel] = Config
     *parents, name = path.split(".")
     for parent in parents:
-        annotation = model.model_fields[parent].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel), path
-        model = annotation
+        section = section_of(model.model_fields[parent])
+        assert section is not None, path
+        model = section
     return model, name
 
 
@@ -372,8 +365,8 @@ def _explain(detail: Any) -> str:
         info = model.model_fields.get(part)
         if info is None:
             break
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            model = info.annotation
+        if (section := section_of(info)) is not None:
+            model = section
             continue
         shown = "nothing" if detail["input"] in ("", None) else detail["input"]
         return f"**{info.title or part}**: got `{shown}`; allowed: {describe_allowed(model, part)}"

@@ -43,16 +43,16 @@ _preview = component(
     '<polyline class="now"/><polyline class="old"/></svg>'
     '<div class="axis"><span>black</span><span class="key">before</span><span class="key solid">after</span>'
     "<span>white</span></div></figure></div></div></div>",
-    uses=("envelope", "here", "lesions", "live", "swipe"),
+    uses=("element", "envelope", "here", "lesions", "live", "swipe"),
 )
 _sliders = component(
     "sliders",
     html='<div class="sliders"><div class="fields"></div><dl class="numbers" title="Inside the breast, after against before">'
     '<div><dt>local contrast</dt><dd class="contrast">–</dd></div><div><dt>noise</dt><dd class="noise">–</dd></div>'
     "</dl></div>",
-    uses=("envelope", "live"),
+    uses=("element", "envelope", "live", "range"),
 )
-_grid = component("grid", uses=("envelope", "here", "live", "tile"))
+_grid = component("grid", uses=("element", "envelope", "here", "live", "tile"))
 
 
 @dataclass(frozen=True)
