@@ -18,7 +18,7 @@ from core.data.identity import nobody_known, patient_doubts, without_patient
 from core.data.manifest import LABELS, SPLITS, is_excluded, labelled, left_out_notes, unlabelled_note
 from core.data.splits import assign_splits, leaking_patients, require_trainable
 from core.errors import BadManifest, Leakage
-from core.wording import counted
+from core.wording import counted, first_few
 
 Kind = Literal[
     "missing_file",
@@ -154,7 +154,7 @@ def _file_problems(frame: pd.DataFrame, files: Sequence[FileInspection]) -> list
     problems = []
     missing = tuple(row for row, file in enumerate(files) if file.missing)
     if missing:
-        named = _list(frame["path"].iloc[list(missing[:_NAMED])], len(missing))
+        named = first_few(frame["path"].iloc[list(missing)], _NAMED)
         verb = "is" if len(missing) == 1 else "are"
         words = f"{len(missing)} of {counted(len(files), 'file')} {verb} missing: {named}"
         problems.append(Problem("missing_file", words, missing))
@@ -174,7 +174,7 @@ def duplicate_words(found: Duplicate, frame: pd.DataFrame) -> str:
     )
     where = f" stand in {' and '.join(found.splits)}{differ}" if found.across else f"{_SAME[found.how][1]}{differ}"
     what = _SAME[found.how][0] if found.across else ""
-    return f"{len(found.rows)} {'images' if found.how == 'near' else 'files'}{what}{where}: {_list(part['path'], len(part))}"
+    return f"{len(found.rows)} {'images' if found.how == 'near' else 'files'}{what}{where}: {first_few(part['path'], _NAMED)}"
 
 
 def _leakage(frame: pd.DataFrame) -> list[Problem]:
@@ -254,8 +254,3 @@ def _refusal(frame: pd.DataFrame, files: Sequence[FileInspection], bad: np.ndarr
         without = f"without the {int(bad.sum())} missing or unreadable images: " if bad.any() else ""
         return type(error)(f"{without}{error}")
     return None
-
-
-def _list(paths: pd.Series, total: int) -> str:
-    shown = ", ".join(str(path) for path in paths[:_NAMED])
-    return shown + (f" and {total - _NAMED} more" if total > _NAMED else "")

@@ -12,6 +12,7 @@ import pandas as pd
 from core.data.identity import patient_doubts, spelling
 from core.data.manifest import LABELS, SPLITS, labelled, left_out_notes
 from core.errors import BadManifest, Leakage
+from core.wording import first_few
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +105,9 @@ def require_no_leakage(frame: pd.DataFrame) -> None:
     )
     patients = leaking_patients(frame)
     if patients:
-        named = "; ".join(f"{name} in {' and '.join(splits)}" for name, splits in list(patients.items())[:_NAMED])
-        more = f"; and {len(patients) - _NAMED} more" if len(patients) > _NAMED else ""
+        named = first_few((f"{name} in {' and '.join(splits)}" for name, splits in patients.items()), _NAMED, "; ")
         images = int(frame["patient_id"].isin(list(patients)).sum())
-        raise Leakage(f"{len(patients)} patients ({images} images) stand in more than one split: {named}{more}. {remedy}")
+        raise Leakage(f"{len(patients)} patients ({images} images) stand in more than one split: {named}. {remedy}")
     contents = _in_several_splits(frame, "content_hash") if "content_hash" in frame.columns else {}
     if contents:
         first = next(iter(contents))

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from core.errors import BadManifest
 from core.files.untrusted import TooLarge, open_regular, read_bytes
+from core.wording import first_few
 
 LARGEST = 1 << 28  # bytes of a table: a million images with a dozen columns are a half of it
 MOST_COLUMNS = 1_000
@@ -97,8 +98,7 @@ def shown(text: object) -> str:
 
 def listed(names: list[str]) -> str:
     """Column names as a message lists them: the first dozen or so."""
-    words = ", ".join(name if len(name) <= _SHOWN else f"{name[: _SHOWN - 1]}…" for name in names[:20])
-    return words + (f" and {len(names) - 20:,} more" if len(names) > 20 else "")
+    return first_few((name if len(name) <= _SHOWN else f"{name[: _SHOWN - 1]}…" for name in names), 20)
 
 
 def read_table(path: Path, wanted: Wanted | None = None) -> Table:

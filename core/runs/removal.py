@@ -18,6 +18,7 @@ from core.runs.drafts import DELETED, sweep
 from core.runs.folder import MARKS, foreign_entries, is_junction, require_regular
 from core.runs.locks import EVALUATION, SHORT, TRAINING, Timeout, take, take_training
 from core.runs.names import display_name
+from core.wording import first_few
 
 _MANIFEST = "manifest.csv"
 _WINDOWS = os.name == "nt"
@@ -108,9 +109,8 @@ def require_nothing_foreign(path: Path) -> None:
     """Raises BadRun, which lists them, where entries that are not the run's would be deleted with it."""
     found = foreign(path)
     if found:
-        more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
         raise BadRun(
-            f"{path}: it is not deleted: its folder holds what MammoLab did not make: {', '.join(found[:_NAMED])}{more}. "
+            f"{path}: it is not deleted: its folder holds what MammoLab did not make: {first_few(found, _NAMED)}. "
             "Nothing was changed. Move that elsewhere, or have it deleted, too: "
             "`python -m core run delete --everything`, or the tick on the Runs page."
         )
