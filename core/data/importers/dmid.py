@@ -14,7 +14,7 @@ from core.data.importers.records import TABLES
 from core.data.importers.tree import IMAGES, Tree
 from core.data.label_rules import BENIGN, MALIGNANT, NORMAL
 from core.data.lesions import Lesion
-from core.data.tables import read_text
+from core.data.table_text import read_text
 from core.data.workbooks import is_workbook, read_sheets
 from core.errors import BadManifest
 
