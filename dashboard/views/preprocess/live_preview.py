@@ -18,7 +18,7 @@ from dashboard.asgi import server
 from dashboard.cache import images, lesions, previews
 from dashboard.cache.images import ImageRef
 from dashboard.cache.lesions import Lesions, Polygon
-from dashboard.ui import forms
+from dashboard.ui import form_widgets
 from dashboard.ui.image_components import COMPARE, component, label_color
 
 HEIGHT = 600  # px of the picture
@@ -119,7 +119,7 @@ def sliders(recipe: Recipe, *, key: str, on_change: Callable[[], None]) -> None:
 
 def _limits(slide: Slide, value: float) -> tuple[float, float]:
     """The slider's range: the everyday one, or out to the recipe's bound on the side where the value lies beyond it."""
-    least, most = forms.bounds(Recipe.model_fields[slide.name])
+    least, most = form_widgets.bounds(Recipe.model_fields[slide.name])
     return slide.low if value >= slide.low else float(least or 0), slide.high if value <= slide.high else float(most or 0)
 
 
