@@ -18,10 +18,10 @@ from dashboard.state import preferences, tasks, training_runs, widgets
 from dashboard.state.tasks import Task
 from dashboard.state.widgets import Options
 from dashboard.ui import background, chance_notices, components, lesion_switch, notices, test_set_access, uploads
-from dashboard.views.explain import choosing, heatmap_audit
+from dashboard.views.explain import choosing, heatmap_audit, showing
 from dashboard.views.explain.comparison import Case, by_run, by_view, closed, other_runs, other_view
-from dashboard.views.explain.pictures import layer_title, method_title
 from dashboard.views.explain.saving import Display, saving, view_of
+from dashboard.views.explain.showing import layer_title, method_title
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -89,12 +89,12 @@ def workbench(run: Run, source: str) -> None:
         if found is None:
             return
         if any(each.heat is None for each in found):
-            pictures.no_verdicts(shown, found)
+            showing.no_verdicts(shown, found)
             return
         views = [view_of(case, each, display) for case, each in zip(shown, found, strict=True)]
-        pictures.notes(shown, found)
-        pictures.verdicts(shown, found)
-        pictures.picture(shown, found, views, ask, display)
+        showing.notes(shown, found)
+        showing.verdicts(shown, found)
+        showing.picture(shown, found, views, ask, display)
     with controls:
         saving(run, shown, found, views, display, ask, listed)
 
