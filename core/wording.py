@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
@@ -82,6 +82,13 @@ def upper_first(text: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """`age`, `age and view`, `age, view and side`."""
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+
+
+def first_few(names: Iterable[str], most: int, separator: str = ", ") -> str:
+    """The first `most` of the names, and how many more there are: `a, b and 3 more`, or `a; b; and 3 more`."""
+    found = list(names)
+    shown, more = separator.join(found[:most]), len(found) - most
+    return f"{shown}{' ' if separator == ', ' else separator}and {more:,} more" if more > 0 else shown
 
 
 def times(count: int) -> str:

@@ -108,7 +108,7 @@ def list_runs(folder: Path | str | None = None) -> list[Run]:
 def evaluate_run(
     run: Path | str | Run, split: str = "val", *, manifest: Path | str | None = None, name: str = "", progress: bool = True
 ) -> Evaluation:
-    """Score a split and compute every metric of it, as `python -m core evaluate RUN` does; both are kept in the run's folder.
+    """Score a split and compute every metric of it, as `python -m core evaluate RUN` does; stored in the run's folder.
 
     Evaluating "test" accesses the test set. That is counted and recorded before any metric is given, stands in the report, and
     a note on standard error says so. `core.read_evaluation(run, split)` gives the stored metrics without another access.

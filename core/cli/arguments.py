@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from core.cli.output import new_file
 from core.cli.workspace import DEFAULT_CONFIG
 from core.errors import BadManifest
 from core.runs.test_set.external import require_split
@@ -32,6 +33,17 @@ def add_group(commands: Commands, name: str, text: str) -> Commands:
 
 def json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def manifest_options(parser: argparse.ArgumentParser, metavar: str = "N.csv") -> None:
+    """Of a command that writes a manifest: where to, and whether one that is there is replaced; see `new_manifest`."""
+    parser.add_argument("--out", type=Path, required=True, metavar=metavar, help="the manifest to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing manifest")
+
+
+def new_manifest(arguments: argparse.Namespace, inputs: Sequence[Path]) -> None:
+    """Raises BadConfig where the manifest may not be written: one that is there may hold what was corrected by hand."""
+    new_file(arguments.out, ".csv", inputs, (lambda head: True) if arguments.overwrite else None)
 
 
 def frame_index(text: str) -> int:

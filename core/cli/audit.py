@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from core.cli.arguments import Commands, add_command, json_option, run_argument
-from core.cli.output import note, print_json, print_table, printable, progress_bar
+from core.cli.output import note, note_first, print_json, print_table, printable, progress_bar
 from core.cli.workspace import open_run
 from core.files.typed import to_plain
 
@@ -51,16 +51,10 @@ def audit(arguments: argparse.Namespace) -> int:
         print_table(method.table_rows(), ("metric", "value", "interval", "note"))
         for sentence in method.verdict:
             print(printable(f"- {sentence}"))
-        for case in method.flagged[:NAMED]:
-            note(printable(f"flagged: {case.path}: {case.flagged}"))
-        if len(method.flagged) > NAMED:
-            note(f"flagged: {len(method.flagged) - NAMED} more (--json names all)")
+        note_first("flagged", [f"{case.path}: {case.flagged}" for case in method.flagged], NAMED)
     print()
     for sentence in found.notes:
         print(printable(sentence))
-    for path, reason in found.excluded[:NAMED]:
-        note(printable(f"left out: {path}: {reason}"))
-    if len(found.excluded) > NAMED:
-        note(f"left out: {len(found.excluded) - NAMED} more (--json names all)")
+    note_first("left out", [f"{path}: {reason}" for path, reason in found.excluded], NAMED)
     note(f"written: {audit_path(run, found.split).as_posix()}")
     return 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from core.cli.arguments import Commands, add_command, add_group, json_option
+from core.cli.arguments import Commands, add_command, add_group, json_option, manifest_options, new_manifest
 from core.cli.manifests import add_manifest_commands, totals, words
-from core.cli.output import new_file, note, print_json, print_table, printable, progress_bar
+from core.cli.output import new_file, note, note_first, note_import, print_json, print_table, printable, progress_bar
 from core.cli.splits import add_split_commands
 from core.config import DataConfig
 from core.errors import BadConfig
@@ -27,8 +28,7 @@ def add_commands(commands: Commands) -> None:
     parser = add_command(group, "import", import_, "write a manifest for a data set; images are not copied or renamed")
     parser.add_argument("name", help="an importer (see `data importers`), or auto: the collection that the files are")
     parser.add_argument("path", type=Path, help="the data set's folder or file")
-    parser.add_argument("--out", type=Path, required=True, metavar="M.csv", help="the manifest to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing manifest")
+    manifest_options(parser, "M.csv")
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the importer; repeatable"
     )
@@ -70,29 +70,20 @@ def import_(arguments: argparse.Namespace) -> int:
     from core.data.identity import patients_known
     from core.data.importers import exclusions_path, import_data, write_import
 
-    # A manifest that is there may hold splits and corrections that somebody made by hand.
-    new_file(arguments.out, ".csv", [arguments.path], (lambda head: True) if arguments.overwrite else None)
+    new_manifest(arguments, [arguments.path])
     exclusions = exclusions_path(arguments.out)
     new_file(exclusions, ".csv", [arguments.path], lambda head: head.startswith(b"what,reason\n"))
     options = _options(arguments)
     with progress_bar("import") as progress:
         report = import_data(arguments.name, arguments.path, progress=progress, **options)
     write_import(report, arguments.out)
-    for path, reason in report.rejected[:_NAMED]:
-        note(f"left out: {path}: {reason}")
-    if len(report.rejected) > _NAMED:
-        note(f"left out: {len(report.rejected) - _NAMED:,} more, all of them in {exclusions}")
-    for text in report.notes:
-        note(text if text.startswith("warning: ") else f"note: {text}")
+    note_first("left out", [f"{path}: {reason}" for path, reason in report.rejected], _NAMED, f", all of them in {exclusions}")
+    note_import(report.notes)
     for text in report.repairs:
         note(f"repaired: {text}")
     for text in report.unknown:
         note(f"not known: {text}")
-    summary = {
-        "manifest": arguments.out.as_posix(),
-        **totals(report.frame),
-        "left_out": len(report.rejected),
-    }
+    summary = {"manifest": arguments.out.as_posix(), **totals(report.frame), "left_out": len(report.rejected)}
     splits = count(report.frame)
     if arguments.json:
         found = {"splits": splits.to_dict(orient="records"), "repairs": report.repairs, "unknown": report.unknown}
@@ -146,22 +137,10 @@ def check(arguments: argparse.Namespace) -> int:
     with progress_bar("checking") as progress:
         report = check_manifest(frame, progress=progress)
     if arguments.json:
-        print_json(
-            {
-                "ok": report.ok,
-                "leakage": report.leakage,
-                "problems": [
-                    {
-                        "kind": p.kind,
-                        "message": p.message,
-                        "rows": list(p.rows),
-                        "paths": frame["path"].iloc[list(p.rows)].astype("str").to_list(),
-                    }
-                    for p in report.problems
-                ],
-                "counts": report.counts.to_dict(orient="records"),
-            }
-        )
+        paths = frame["path"].astype("str")
+        problems = [asdict(each) | {"paths": paths.iloc[list(each.rows)].to_list()} for each in report.problems]
+        counts = report.counts.to_dict(orient="records")
+        print_json({"ok": report.ok, "leakage": report.leakage, "problems": problems, "counts": counts})
     else:
         print_table(report.counts.to_numpy().tolist(), list(report.counts.columns))
         for problem in report.problems:

@@ -30,11 +30,10 @@ class Finding:
 
 def examine(folder: Path = Path()) -> list[Finding]:
     """Check everything; `folder` is where data and runs will be written."""
+    python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     return [
         Finding("MammoLab", True, __version__),
-        Finding(
-            "Python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-        ),
+        Finding("Python", sys.version_info >= (3, 11), python),
         *(_package(name) for name in PACKAGES),
         *devices(),
         *_decoders(),
@@ -52,13 +51,8 @@ def devices() -> list[Finding]:
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         bf16 = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-        found.append(
-            Finding(
-                f"cuda:{index}",
-                True,
-                f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB, mixed precision in {bf16}",
-            )
-        )
+        detail = f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB, mixed precision in {bf16}"
+        found.append(Finding(f"cuda:{index}", True, detail))
     if torch.backends.mps.is_available():
         found.append(Finding("mps", True, "Apple GPU"))
     if len(found) == 1:

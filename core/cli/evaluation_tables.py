@@ -66,7 +66,7 @@ def _calibration_table(evaluation: Evaluation, levels: Sequence[Level]) -> None:
             if isinstance(found, str):
                 rows.append((title, found, *[""] * (len(names) - 1)))
             else:
-                rows.append((title, *(_number_cell(getattr(found, name)) for name in names)))
+                rows.append((title, *(cell(getattr(found, name)) for name in names)))
         reference = None if isinstance(report.before, str) else report.before.reference
         known = "" if reference is None else f", predicting the prevalence: Brier {reference:.3f}"
         # An ECE has no interval, and is above 0 by chance alone: it is read beside what chance gives.
@@ -169,14 +169,12 @@ def _decision_table(evaluation: Evaluation, levels: Sequence[Level]) -> None:
         print_table(rows, ("acting at a risk of", f"the model, per {level}", f"every {level}", f"no {level}"))
 
 
-def _number_cell(metric: Interval | str | float | None) -> str:
-    return f"{metric:.3f}" if isinstance(metric, float) else cell(metric)
-
-
-def cell(metric: Interval | str | None, instead: str | None = None) -> str:
-    """A metric with its interval, or the note why there is none (`instead` in place of it); "" for None."""
+def cell(metric: Interval | str | float | None, instead: str | None = None) -> str:
+    """A metric with its interval where it has one, or the note why there is none (`instead` in place of it); "" for None."""
     if isinstance(metric, str):
         return metric if instead is None else instead
+    if isinstance(metric, float):
+        return f"{metric:.3f}"
     return "" if metric is None else str(metric)
 
 

@@ -99,8 +99,7 @@ def _summary_lines(evaluation: Evaluation) -> None:
         last = next((row for row in audit.features if row.feature == compared), audit.features[-1])
         print(
             f"shortcut audit: label from metadata ({feature_words(last.feature)}) AUC {cell(last.auc)}; model "
-            f"{cell(audit.model)}, "
-            f"among images alike in them {cell(last.within)}"
+            f"{cell(audit.model)}, among images alike in them {cell(last.within)}"
         )
         if audit.metadata is not None:
             print(printable(audit.metadata.sentence))

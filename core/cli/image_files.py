@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cli.output import note
+from core.wording import first_few
 
 _NAMED = 5
 # What people take for images: such a file is tried, and listed with its reason when it is none.
@@ -70,8 +71,8 @@ def _below(folder: Path) -> list[Path]:
     images = [path for path in walked.files if path.suffix.lower() in _SUFFIXES or _begins_like_image(path)]
     others = sorted(set(walked.files) - set(images))
     if others:
-        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-        note(f"{folder}: {len(others)} files that are no images: {', '.join(path.name for path in others[:_NAMED])}{more}")
+        named = first_few((path.name for path in others), _NAMED)
+        note(f"{folder}: {len(others)} files that are no images: {named}")
     for text in walked.notes():
         note(f"{folder}: {text}")
     for unreadable, reason in walked.rejected():

@@ -47,14 +47,13 @@ def leave_one_out(arguments: argparse.Namespace) -> int:
             _train_and_evaluate(config, folder)
         rows.append(row | {"run": name} | _area_of(folder, config, each.manifest))
     if arguments.json:
-        print_json({"run": run.name, "by": arguments.by, "held_out": rows} | _pooled(rows))
+        print_json({"run": run.name, "by": arguments.by, "held_out": rows, "summary": _pooled(rows)})
         return 0
     print_table(
         [(row["value"], _scored_of(row, "images"), _scored_of(row, "patients"), _area_cell(row)) for row in rows],
         (arguments.by, "images", "patients", "AUC of the run that was trained without it"),
     )
-    for text in _pooled(rows).values():
-        print(text)
+    print(_pooled(rows))
     return 0
 
 
@@ -147,8 +146,8 @@ def _area_cell(row: dict[str, Any]) -> str:
     return printable(row["note"] if row["auc"] is None else str(Interval(**row["auc"])))
 
 
-def _pooled(rows: list[dict[str, Any]]) -> dict[str, str]:
-    """The mean AUC over the values, or why there is none; {"summary": text}."""
+def _pooled(rows: list[dict[str, Any]]) -> str:
+    """The mean AUC over the values in words, or why there is none."""
     from core.metrics import Interval
     from core.metrics.pooling import pooled_auc
 
@@ -156,16 +155,16 @@ def _pooled(rows: list[dict[str, Any]]) -> dict[str, str]:
     levels = sorted({row["confidence"] for row in known})
     if len(levels) > 1:
         found = " and ".join(f"{level:.0%}" for level in levels)
-        return {
-            "summary": f"no mean: expected intervals of one level of confidence, got {found}. Make them alike with "
+        return (
+            f"no mean: expected intervals of one level of confidence, got {found}. Make them alike with "
             "`python -m core evaluate RUN --remake --set evaluation.confidence=...`"
-        }
+        )
     try:
         pooled = pooled_auc([Interval(**row["auc"]) for row in known], confidence=levels[0] if levels else 0.95)
     except NotEnoughData as error:
-        return {"summary": str(error)}
-    return {
-        "summary": f"mean AUC over {counted(pooled.sites, 'value')} left out {pooled.mean}; where that of a new one would lie "
+        return str(error)
+    return (
+        f"mean AUC over {counted(pooled.sites, 'value')} left out {pooled.mean}; where that of a new one would lie "
         f"[{pooled.prediction.low:.3f}, {pooled.prediction.high:.3f}], {levels[0]:.0%} intervals; spread beyond chance "
         f"I² {pooled.i2:.0%}"
-    }
+    )

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from core.cli.arguments import Commands, add_command, json_option
-from core.cli.output import new_file, note, print_json
+from core.cli.arguments import Commands, add_command, json_option, manifest_options, new_manifest
+from core.cli.output import note_import, print_json
 from core.wording import counted
 
 
@@ -20,7 +20,8 @@ def add_manifest_commands(group: Commands) -> None:
     parser.add_argument(
         "--rule", required=True, help="the rule, such as birads-without-3; `data importers` lists each collection's"
     )
-    _out(parser)
+    manifest_options(parser)
+    json_option(parser)
     parser = add_command(
         group,
         "merge",
@@ -28,12 +29,7 @@ def add_manifest_commands(group: Commands) -> None:
         "write one manifest from several: ids kept apart, and warnings where the data set tells the label",
     )
     parser.add_argument("manifests", type=Path, nargs="+", metavar="M.csv", help="the manifests, at least two")
-    _out(parser)
-
-
-def _out(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="N.csv", help="the manifest to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing manifest")
+    manifest_options(parser)
     json_option(parser)
 
 
@@ -42,7 +38,7 @@ def relabel(arguments: argparse.Namespace) -> int:
     from core.data.label_rules import relabel as relabelled
     from core.data.manifest import read_manifest
 
-    _new(arguments, [arguments.manifest])
+    new_manifest(arguments, [arguments.manifest])
     frame, notes = relabelled(read_manifest(arguments.manifest), arguments.rule)
     return _write(arguments, frame, notes)
 
@@ -52,22 +48,16 @@ def merge(arguments: argparse.Namespace) -> int:
     from core.data.manifest import read_manifest
     from core.data.merged_manifests import merge_manifests
 
-    _new(arguments, arguments.manifests)
+    new_manifest(arguments, arguments.manifests)
     frame, notes = merge_manifests([(path, read_manifest(path)) for path in arguments.manifests])
     return _write(arguments, frame, notes)
-
-
-def _new(arguments: argparse.Namespace, inputs: list[Path]) -> None:
-    # A manifest that is there may hold splits and corrections that somebody made by hand.
-    new_file(arguments.out, ".csv", inputs, (lambda head: True) if arguments.overwrite else None)
 
 
 def _write(arguments: argparse.Namespace, frame: pd.DataFrame, notes: list[str]) -> int:
     from core.data.manifest import write_manifest
 
     write_manifest(frame, arguments.out)
-    for text in notes:
-        note(text if text.startswith("warning: ") else f"note: {text}")
+    note_import(notes)
     summary = {"manifest": arguments.out.as_posix(), **totals(frame)}
     if arguments.json:
         print_json(summary | {"notes": notes})

@@ -117,6 +117,20 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def note_import(notes: Sequence[str]) -> None:
+    """Print what is to be said of a manifest that was made; its warnings begin with "warning: "."""
+    for text in notes:
+        note(text if text.startswith("warning: ") else f"note: {text}")
+
+
+def note_first(what: str, texts: Sequence[str], most: int, where: str = " (--json names all)") -> None:
+    """Print the first of these texts, each after `what`, and how many more there are, with `where` they stand."""
+    for text in texts[:most]:
+        note(printable(f"{what}: {text}"))
+    if len(texts) > most:
+        note(f"{what}: {len(texts) - most:,} more{where}")
+
+
 def asked() -> bool:
     """Whether the person at the terminal says yes; a script is not asked."""
     if not sys.stdin.isatty():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from core.cli.arguments import Commands, add_command, json_option
-from core.cli.output import new_file, note, print_json, print_table, printable, progress_bar
+from core.cli.arguments import Commands, add_command, json_option, manifest_options, new_manifest
+from core.cli.output import note, print_json, print_table, printable, progress_bar
 
 
 def add_split_commands(group: Commands) -> None:
@@ -18,8 +18,7 @@ def add_split_commands(group: Commands) -> None:
         "write a manifest in which each patient, and all copies of an image, stand in one split; says what moved",
     )
     parser.add_argument("manifest", type=Path, metavar="M.csv", help="the manifest whose split leaks")
-    parser.add_argument("--out", type=Path, required=True, metavar="N.csv", help="the manifest to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing manifest")
+    manifest_options(parser)
     json_option(parser)
     parser = add_command(
         group,
@@ -38,8 +37,7 @@ def repair(arguments: argparse.Namespace) -> int:
     from core.data.manifest import read_manifest, write_manifest
     from core.data.repair import repaired
 
-    # A manifest that is there may hold splits and corrections that somebody made by hand.
-    new_file(arguments.out, ".csv", [arguments.manifest], (lambda head: True) if arguments.overwrite else None)
+    new_manifest(arguments, [arguments.manifest])
     with progress_bar("comparing") as progress:
         done = repaired(read_manifest(arguments.manifest), DataConfig(), progress)
     write_manifest(done.frame, arguments.out)

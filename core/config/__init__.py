@@ -4,21 +4,3 @@ from core.config.files import describe_allowed, dump_config, load_config, save_s
 from core.config.presets import PRESETS, with_preset
 from core.config.schema import Config, DashboardConfig, DataConfig, EvaluationConfig, Recipe
 from core.config.training import NAMED_WEIGHTS, AugmentationConfig, ModelConfig, TrainingConfig
-
-__all__ = [
-    "NAMED_WEIGHTS",
-    "PRESETS",
-    "AugmentationConfig",
-    "Config",
-    "DashboardConfig",
-    "DataConfig",
-    "EvaluationConfig",
-    "ModelConfig",
-    "Recipe",
-    "TrainingConfig",
-    "describe_allowed",
-    "dump_config",
-    "load_config",
-    "save_section",
-    "with_preset",
-]

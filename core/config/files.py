@@ -15,6 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from core.config.deprecated import former_name, present_name, with_present_names
 from core.config.schema import Config
+from core.config.section import section_of
 from core.config.yaml_text import commented_yaml, parse_yaml, plain_yaml, read_yaml
 from core.errors import BadConfig
 from core.files.atomic import write_text
@@ -133,13 +134,10 @@ def _fields(overrides: Mapping[str, Any], section: str = "") -> Iterator[tuple[s
 
 
 def _is_section(path: str) -> bool:
-    model: Any = Config
+    model: type[BaseModel] | None = Config
     for part in path.split("."):
-        field = model.model_fields.get(part)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return False
-        model = field.annotation
-    return True
+        model = section_of(model.model_fields.get(part)) if model is not None else None
+    return model is not None
 
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
@@ -166,11 +164,11 @@ def _explain(detail: Any, document: CommentedMap, source: str, set_here: Mapping
     model: type[BaseModel] = Config
     known: list[str] = []
     for part in location:
-        field = model.model_fields.get(part)
+        section = section_of(model.model_fields.get(part))
         known.append(part)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        if section is None:
             break
-        model = field.annotation
+        model = section
     name = ".".join(known)
     former = former_name(name).split(".")
     line = _line(document, former if _has(document, former) else known)

@@ -3,23 +3,6 @@
 Only what is light to import stands here; `core.data.batches` needs torch, `core.data.cache` the image readers.
 """
 
-from __future__ import annotations
-
 from core.data.lesions import Lesion, lesion_boxes, lesions_of
 from core.data.manifest import LABELS, SPLITS, is_synthetic, labelled, read_manifest, write_manifest
 from core.data.splits import assign_splits, require_no_leakage, require_trainable
-
-__all__ = [
-    "LABELS",
-    "SPLITS",
-    "Lesion",
-    "assign_splits",
-    "is_synthetic",
-    "labelled",
-    "lesion_boxes",
-    "lesions_of",
-    "read_manifest",
-    "require_no_leakage",
-    "require_trainable",
-    "write_manifest",
-]

@@ -19,7 +19,7 @@ from core.data.identity import nobody_known, patient_doubts, without_patient
 from core.data.manifest import LABELS, SPLITS, is_excluded, labelled, left_out_notes, unlabelled_note
 from core.data.splits import assign_splits, leaking_patients, require_trainable
 from core.errors import BadManifest, Leakage
-from core.wording import counted
+from core.wording import counted, first_few
 
 Kind = Literal[
     "missing_file",
@@ -115,7 +115,8 @@ def _check(frame: pd.DataFrame, progress: Callable[[int, int], None] | None) -> 
         contents = ["" if file.reason else file.content_hash for file in files]
         duplicates = find_duplicates(frame, contents, store=store, progress=progress)
     bad = np.array([bool(file.missing or file.unreadable) for file in files], dtype=bool)
-    problems = [*_file_problems(frame, files), *_duplicates(frame, duplicates), *_leakage(frame), *_patients(frame)]
+    copies = [Problem(_DUPLICATES[each.how][each.across], duplicate_words(each, frame), each.rows) for each in duplicates]
+    problems = [*_file_problems(frame, files), *copies, *_leakage(frame), *_patients(frame)]
     unlabelled = np.flatnonzero((frame["label"] == "").to_numpy())
     if len(unlabelled):
         problems.append(Problem("unlabelled", unlabelled_note(frame), tuple(unlabelled.tolist())))
@@ -155,23 +156,14 @@ def _file_problems(frame: pd.DataFrame, files: Sequence[FileInspection]) -> list
     problems = []
     missing = tuple(row for row, file in enumerate(files) if file.missing)
     if missing:
-        paths = frame["path"].iloc[list(missing[:_NAMED])]
-        problems.append(
-            Problem(
-                "missing_file",
-                f"{len(missing)} of {counted(len(files), 'file')} "
-                f"{'is' if len(missing) == 1 else 'are'} missing: {_list(paths, len(missing))}",
-                missing,
-            )
-        )
+        named = first_few(frame["path"].iloc[list(missing)], _NAMED)
+        verb = "is" if len(missing) == 1 else "are"
+        words = f"{len(missing)} of {counted(len(files), 'file')} {verb} missing: {named}"
+        problems.append(Problem("missing_file", words, missing))
     problems += [Problem("unreadable", file.unreadable, (row,)) for row, file in enumerate(files) if file.unreadable]
     problems += [Problem("no_breast", file.doubt, (row,)) for row, file in enumerate(files) if file.doubt]
     problems += [Problem("colour", file.colour, (row,)) for row, file in enumerate(files) if file.colour]
     return problems
-
-
-def _duplicates(frame: pd.DataFrame, duplicates: Sequence[Duplicate]) -> list[Problem]:
-    return [Problem(_DUPLICATES[found.how][found.across], duplicate_words(found, frame), found.rows) for found in duplicates]
 
 
 def duplicate_words(found: Duplicate, frame: pd.DataFrame) -> str:
@@ -184,7 +176,7 @@ def duplicate_words(found: Duplicate, frame: pd.DataFrame) -> str:
     )
     where = f" stand in {' and '.join(found.splits)}{differ}" if found.across else f"{_SAME[found.how][1]}{differ}"
     what = _SAME[found.how][0] if found.across else ""
-    return f"{len(found.rows)} {'images' if found.how == 'near' else 'files'}{what}{where}: {_list(part['path'], len(part))}"
+    return f"{len(found.rows)} {'images' if found.how == 'near' else 'files'}{what}{where}: {first_few(part['path'], _NAMED)}"
 
 
 def _leakage(frame: pd.DataFrame) -> list[Problem]:
@@ -269,8 +261,3 @@ def _refusal(frame: pd.DataFrame, files: Sequence[FileInspection], bad: np.ndarr
         without = f"without the {int(bad.sum())} missing or unreadable images: " if bad.any() else ""
         return type(error)(f"{without}{error}")
     return None
-
-
-def _list(paths: pd.Series, total: int) -> str:
-    shown = ", ".join(str(path) for path in paths[:_NAMED])
-    return shown + (f" and {total - _NAMED} more" if total > _NAMED else "")

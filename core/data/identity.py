@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from core.data.tables import shown
 from core.images.placeholder import is_placeholder
-from core.wording import counted
+from core.wording import counted, first_few
 
 MANY = 20  # images of one patient that are worth checking, when they are
 MUCH = 0.25  # of all images
@@ -144,8 +144,7 @@ def _placeholders(rows: dict[str, list[int]]) -> Doubt | None:
     positions = _positions(rows, found)
     return Doubt(
         f"{counted(len(positions), 'image')}: patient {_named(found)} is a word for nobody, and its images count as one "
-        "patient. Give "
-        "every image its patient (patient_pattern takes it from the file name), or a name of its own",
+        "patient. Give every image its patient (patient_pattern takes it from the file name), or a name of its own",
         positions,
     )
 
@@ -160,8 +159,7 @@ def _rounded(rows: dict[str, list[int]]) -> Doubt | None:
     positions = _positions(rows, found)
     return Doubt(
         f"{counted(len(positions), 'image')}: patient {_named(found)} was rounded by a spreadsheet, so that several patients "
-        "may have "
-        "become one. Export the table again with this column as text",
+        "may have become one. Export the table again with this column as text",
         positions,
     )
 
@@ -175,13 +173,11 @@ def _spelled_twice(rows: dict[str, list[int]], splits: Sequence[str]) -> Doubt |
     if not twice:
         return None
     apart = sum(len({splits[row] for name in names for row in rows[name]} - {""}) > 1 for names in twice)
-    first = "; ".join(" and ".join(map(shown, names[:_NAMED])) for names in twice[:_NAMED])
-    more = f"; and {len(twice) - _NAMED} more" if len(twice) > _NAMED else ""
+    first = first_few((" and ".join(map(shown, names[:_NAMED])) for names in twice), _NAMED, "; ")
     leak = f" {apart} of them stand in different splits: leakage, if they are one person." if apart else ""
     return Doubt(
-        f"{counted(len(twice), 'patient')} may be written in more than one way ({first}{more}), each of which counts as a "
-        "patient of its "
-        f"own.{leak} Write every patient in one way",
+        f"{counted(len(twice), 'patient')} may be written in more than one way ({first}), each of which counts as a "
+        f"patient of its own.{leak} Write every patient in one way",
         _positions(rows, [name for names in twice for name in names]),
     )
 
@@ -203,5 +199,4 @@ def _positions(rows: dict[str, list[int]], patients: Sequence[str]) -> tuple[int
 
 
 def _named(patients: Sequence[str]) -> str:
-    more = f" and {len(patients) - _NAMED} more" if len(patients) > _NAMED else ""
-    return ", ".join(map(shown, patients[:_NAMED])) + more
+    return first_few(map(shown, patients), _NAMED)

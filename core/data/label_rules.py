@@ -45,24 +45,28 @@ def worst_grade(text: str) -> int | None:
     return max(grades) or None if grades else None
 
 
-def _pathology(leave_out: tuple[str, ...] = (), *, blank: str = "") -> Callable[[Row], str]:
+def _pathology(name: str, description: str, leave_out: tuple[str, ...] = (), *, blank: str = "") -> LabelRule:
+    """By the column `pathology`; words of `leave_out` stay unlabelled, and an empty cell is `blank`."""
+
     def label(row: Row) -> str:
         word = row.get("pathology", "")
         if not word:
             return blank
         return "malignant" if word == MALIGNANT else "benign" if word in _NO_CANCER and word not in leave_out else ""
 
-    return label
+    return LabelRule(name, "pathology", description, ("pathology",), label)
 
 
-def _birads(lowest: int, leave_out: tuple[int, ...] = ()) -> Callable[[Row], str]:
+def _birads(name: str, description: str, lowest: int, leave_out: tuple[int, ...] = ()) -> LabelRule:
+    """By the column `birads`: malignant from `lowest` on; grades of `leave_out` stay unlabelled."""
+
     def label(row: Row) -> str:
         grade = worst_grade(row.get("birads", ""))
         if grade is None or grade in leave_out:
             return ""
         return "malignant" if grade >= lowest else "benign"
 
-    return label
+    return LabelRule(name, "birads", description, ("birads",), label)
 
 
 def _findings(row: Row) -> str:
@@ -72,7 +76,7 @@ def _findings(row: Row) -> str:
     return "" if grade is None else "malignant" if grade >= 4 else "benign"
 
 
-def _outcome(benign_biopsies: bool) -> Callable[[Row], str]:
+def _outcome(name: str, description: str, *, benign_biopsies: bool) -> LabelRule:
     """EMBED: `pathology_severity` 0 to 6, and `assessments`, the letters of the side's findings."""
 
     def label(row: Row) -> str:
@@ -83,56 +87,37 @@ def _outcome(benign_biopsies: bool) -> Callable[[Row], str]:
             return "benign"
         return "benign" if not severity and assessments and assessments <= {"N", "B"} else ""
 
-    return label
+    return LabelRule(name, "outcome", description, ("pathology_severity", "assessments"), label)
 
 
-_BIRADS = ("birads",)
-_PATHOLOGY = ("pathology",)
-_OUTCOME = ("pathology_severity", "assessments")
 RULES: dict[str, LabelRule] = {
     rule.name: rule
     for rule in (
-        LabelRule(
-            "pathology",
-            "pathology",
-            "malignant; benign, benign without callback and normal are benign",
-            _PATHOLOGY,
-            _pathology(),
-        ),
-        LabelRule(
+        _pathology("pathology", "malignant; benign, benign without callback and normal are benign"),
+        _pathology(
             "pathology-without-callback",
-            "pathology",
             "as pathology, benign without callback (never biopsied) unlabelled",
-            _PATHOLOGY,
-            _pathology((WITHOUT_CALLBACK,)),
+            (WITHOUT_CALLBACK,),
         ),
-        LabelRule(
+        _pathology(
             "pathology-without-normal",
-            "pathology",
             "as pathology, normal images unlabelled: cancer against benign lesions",
-            _PATHOLOGY,
-            _pathology((NORMAL, UNMARKED)),
+            (NORMAL, UNMARKED),
         ),
-        LabelRule(
+        _pathology(
             "pathology-without-unmarked",
-            "pathology",
             "as pathology, unmarked images of patients with cancer unlabelled (mini-DDSM)",
-            _PATHOLOGY,
-            _pathology((UNMARKED,)),
+            (UNMARKED,),
         ),
-        LabelRule(
+        _pathology(
             "pathology-assume-normal",
-            "pathology",
             "as pathology, and benign where nothing is said: an assumption (CMMD's breasts without a row of the table)",
-            _PATHOLOGY,
-            _pathology(blank="benign"),
+            blank="benign",
         ),
-        LabelRule("birads-from-4", "birads", "BI-RADS 4 to 6 malignant, 1 to 3 benign", _BIRADS, _birads(4)),
-        LabelRule("birads-from-3", "birads", "BI-RADS 3 to 6 malignant, 1 and 2 benign", _BIRADS, _birads(3)),
-        LabelRule(
-            "birads-without-3", "birads", "BI-RADS 4 to 6 malignant, 1 and 2 benign, 3 unlabelled", _BIRADS, _birads(4, (3,))
-        ),
-        LabelRule("birads-only-5", "birads", "BI-RADS 5 and 6 malignant, 1 to 4 benign", _BIRADS, _birads(5)),
+        _birads("birads-from-4", "BI-RADS 4 to 6 malignant, 1 to 3 benign", 4),
+        _birads("birads-from-3", "BI-RADS 3 to 6 malignant, 1 and 2 benign", 3),
+        _birads("birads-without-3", "BI-RADS 4 to 6 malignant, 1 and 2 benign, 3 unlabelled", 4, (3,)),
+        _birads("birads-only-5", "BI-RADS 5 and 6 malignant, 1 to 4 benign", 5),
         LabelRule(
             "findings-from-4",
             "birads",
@@ -140,20 +125,12 @@ RULES: dict[str, LabelRule] = {
             ("finding_birads",),
             _findings,
         ),
-        LabelRule(
-            "outcome",
+        _outcome(
             "outcome",
             "cancer in pathology malignant; only negative or benign assessments and no pathology benign; others unlabelled",
-            _OUTCOME,
-            _outcome(benign_biopsies=False),
+            benign_biopsies=False,
         ),
-        LabelRule(
-            "outcome-with-benign-biopsies",
-            "outcome",
-            "as outcome, benign and negative pathology benign",
-            _OUTCOME,
-            _outcome(benign_biopsies=True),
-        ),
+        _outcome("outcome-with-benign-biopsies", "as outcome, benign and negative pathology benign", benign_biopsies=True),
     )
 }
 

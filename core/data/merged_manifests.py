@@ -45,8 +45,7 @@ def merge_manifests(parts: Sequence[tuple[Path, pd.DataFrame]]) -> tuple[pd.Data
     if crops.any() and not crops.all():
         raise BadManifest(
             f"merge: {counted(int(crops.sum()), 'row is', 'rows are')} a crop around a lesion, the others whole images: a "
-            "model would "
-            "learn the size. Keep them in manifests of their own."
+            "model would learn the size. Keep them in manifests of their own."
         )
     notes = [f"{counted(repeated, 'image')} in several manifests with the same label and split: kept once"] if repeated else []
     return merged, [*notes, *_warnings(merged)]
@@ -98,9 +97,8 @@ def _once(every: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     if different.any():
         first = str(different[different].index[0])
         raise BadManifest(
-            f"merge: {counted(int(different.sum()), 'image stands', 'images stand')} in several manifests with another "
-            "label, split "
-            f"or patient (first: {first}). Correct one of them, or leave it out."
+            f"merge: {counted(int(different.sum()), 'image stands', 'images stand')} in several manifests with another label, "
+            f"split or patient (first: {first}). Correct one of them, or leave it out."
         )
     kept = every[~keys.duplicated()].reset_index(drop=True)
     return kept, len(every) - len(kept)
@@ -109,9 +107,8 @@ def _once(every: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 def _warnings(frame: pd.DataFrame) -> list[str]:
     there = sorted(set(frame["collection"]))
     notes = [
-        f"warning: {one} and {other} hold images of the same women under other ids: with one in train and the other in "
-        "test, nobody "
-        "can see the leakage by ids. `python -m core data check` compares the images"
+        f"warning: {one} and {other} hold images of the same women under other ids: with one in train and the other in test, "
+        "nobody can see the leakage by ids. `python -m core data check` compares the images"
         for one, other in combinations(there, 2)
         if related(one, other)
     ]
@@ -122,9 +119,8 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
     without = [name for name, part in frame.groupby("collection") if (part["split"] == "").all()]
     if without and len(without) < len(there):
         notes.append(
-            f"warning: {', '.join(map(str, without))} has no split and the others have one: a training refuses that. Fill "
-            "the split "
-            "column, or empty it"
+            f"warning: {', '.join(map(str, without))} has no split and the others have one: a training refuses that. Fill the "
+            "split column, or empty it"
         )
     telling = label_from_collection(frame)
     return [*notes, f"warning: {telling}"] if telling else notes

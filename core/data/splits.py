@@ -12,6 +12,7 @@ import pandas as pd
 from core.data.identity import patient_doubts, spelling
 from core.data.manifest import LABELS, SPLITS, labelled, left_out_notes
 from core.errors import BadManifest, Leakage
+from core.wording import first_few
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +93,6 @@ def leaking_patients(frame: pd.DataFrame) -> dict[str, list[str]]:
     return _in_several_splits(frame, "patient_id")
 
 
-def leaking_contents(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """Content hashes that stand in more than one split; {} when the frame has no `content_hash` column."""
-    return _in_several_splits(frame, "content_hash") if "content_hash" in frame.columns else {}
-
-
 def require_no_leakage(frame: pd.DataFrame) -> None:
     """Refuse a frame in which a patient, or (with a `content_hash` column) an identical file, is in two splits.
 
@@ -109,11 +105,10 @@ def require_no_leakage(frame: pd.DataFrame) -> None:
     )
     patients = leaking_patients(frame)
     if patients:
-        named = "; ".join(f"{name} in {' and '.join(splits)}" for name, splits in list(patients.items())[:_NAMED])
-        more = f"; and {len(patients) - _NAMED} more" if len(patients) > _NAMED else ""
+        named = first_few((f"{name} in {' and '.join(splits)}" for name, splits in patients.items()), _NAMED, "; ")
         images = int(frame["patient_id"].isin(list(patients)).sum())
-        raise Leakage(f"{len(patients)} patients ({images} images) stand in more than one split: {named}{more}. {remedy}")
-    contents = leaking_contents(frame)
+        raise Leakage(f"{len(patients)} patients ({images} images) stand in more than one split: {named}. {remedy}")
+    contents = _in_several_splits(frame, "content_hash") if "content_hash" in frame.columns else {}
     if contents:
         first = next(iter(contents))
         twins = frame.loc[frame["content_hash"] == first, "path"].tolist()

@@ -17,8 +17,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from core.errors import LabError
 from core.wording import counted, size
@@ -63,7 +64,7 @@ class _Entry:
     name: str
     target: PurePosixPath
     size: int
-    open: Callable[[], BinaryIO]
+    open: Callable[[], IO[bytes]]
 
 
 def unpack(sent: Sequence[tuple[str, BinaryIO]], folder: Path, limits: Limits, progress: Progress | None = None) -> int:
@@ -159,14 +160,10 @@ def _of_archive(plain: str, stream: BinaryIO, several: bool, archives: list[zipf
         if info.flag_bits & 0x1:
             raise BadUpload(f"{plain}: expected a .zip without a password, got one with. Pack it again without.")
         target = _target(info.filename, plain)
-        found.append(_Entry(info.filename, above / target if above else target, info.file_size, _opener(archive, info)))
+        found.append(_Entry(info.filename, above / target if above else target, info.file_size, partial(archive.open, info)))
     if not found:
         raise BadUpload(f"{plain}: expected files in the .zip, got none. Pack the folder with the images.")
     return found
-
-
-def _opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
-    return lambda: archive.open(info)  # type: ignore[return-value]
 
 
 def _target(name: str, source: str) -> PurePosixPath:

@@ -11,29 +11,9 @@ Thresholds and calibration are those frozen in model.json on validation; an eval
 counted: a test set that was evaluated many times is no longer one.
 """
 
-from __future__ import annotations
-
 from core.evaluate.comparison import Comparison, compare, compare_evaluations
 from core.evaluate.evaluation import evaluate, remake
 from core.evaluate.external import evaluate_external
 from core.evaluate.result import AGAIN, CalibrationReport, DecisionTable, Evaluation, excluded_words
 from core.evaluate.store import external_splits, read_evaluation, read_predictions
 from core.evaluate.thresholds import refreeze
-
-__all__ = [
-    "AGAIN",
-    "CalibrationReport",
-    "Comparison",
-    "DecisionTable",
-    "Evaluation",
-    "compare",
-    "compare_evaluations",
-    "evaluate",
-    "evaluate_external",
-    "excluded_words",
-    "external_splits",
-    "read_evaluation",
-    "read_predictions",
-    "refreeze",
-    "remake",
-]

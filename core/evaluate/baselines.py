@@ -1,14 +1,18 @@
 """Published results to stand beside a run's own, shown only where data set and protocol are the same.
 
 Most published results on these data sets come from splits of the authors' own: a metric on one's own split says nothing about
-another's, so such rows are kept for reading and compare with nothing. A row enters this table only when its value could be
-read in the source.
+another's, so such rows are there to be read and compare with nothing. A row enters the table, baselines.csv, only when its
+value could be read in the source.
 """
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from pydantic import TypeAdapter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,82 +43,12 @@ class Baseline:
     link: str
 
 
-BASELINES: tuple[Baseline, ...] = (
-    Baseline(
-        dataset="cbis-ddsm",
-        protocol=OFFICIAL,
-        level="breast",
-        metric="auc",
-        value=0.8483,
-        spread="",
-        task="malignant against benign, CC and MLO together",
-        model="two-view EfficientNet, started from a patch classifier",
-        source="Petrini et al., Breast Cancer Diagnosis in Two-View Mammography Using End-to-End Trained EfficientNet-Based "
-        "Convolutional Network, 2021",
-        link="https://arxiv.org/abs/2110.01606",
-    ),
-    Baseline(
-        dataset="cbis-ddsm",
-        protocol="5-fold cross-validation",
-        level="breast",
-        metric="auc",
-        value=0.9344,
-        spread="",
-        task="malignant against benign, CC and MLO together",
-        model="two-view EfficientNet, started from a patch classifier",
-        source="Petrini et al., Breast Cancer Diagnosis in Two-View Mammography Using End-to-End Trained EfficientNet-Based "
-        "Convolutional Network, 2021",
-        link="https://arxiv.org/abs/2110.01606",
-    ),
-    Baseline(
-        dataset="cbis-ddsm",
-        protocol=OWN,
-        level="image",
-        metric="auc",
-        value=0.88,
-        spread="",
-        task="malignant against benign",
-        model="best single all-convolutional model, four flips averaged",
-        source="Shen, End-to-end Training for Whole Image Breast Cancer Diagnosis using An All Convolutional Design, 2017",
-        link="https://arxiv.org/abs/1708.09427",
-    ),
-    Baseline(
-        dataset="inbreast",
-        protocol=OWN,
-        level="image",
-        metric="auc",
-        value=0.96,
-        spread="",
-        task="malignant against benign, by BI-RADS",
-        model="best single all-convolutional model, four flips averaged",
-        source="Shen, End-to-end Training for Whole Image Breast Cancer Diagnosis using An All Convolutional Design, 2017",
-        link="https://arxiv.org/abs/1708.09427",
-    ),
-    Baseline(
-        dataset="vindr",
-        protocol="independent test set, images cropped by the authors' model",
-        level="image",
-        metric="auc",
-        value=0.840,
-        spread="± 0.017",
-        task="as defined by the authors",
-        model="MamT4, four views with attention",
-        source="Ibragimov et al., MamT4: Multi-view Attention Networks for Mammography Cancer Classification, 2024",
-        link="https://www.researchgate.net/publication/385529025",
-    ),
-    Baseline(
-        dataset="rsna",
-        protocol="hidden Kaggle test set (private leaderboard)",
-        level="breast",
-        metric="probabilistic_f1",
-        value=0.55,
-        spread="",
-        task="cancer against none",
-        model="first place, as its author reports it",
-        source="RSNA Screening Mammography Breast Cancer Detection, first place solution, Kaggle, 2023",
-        link="https://www.kaggle.com/competitions/rsna-breast-cancer-detection/discussion/391676",
-    ),
-)
+def _read() -> tuple[Baseline, ...]:
+    with Path(__file__).with_name("baselines.csv").open(encoding="utf-8", newline="") as lines:
+        return TypeAdapter(tuple[Baseline, ...]).validate_python(list(csv.DictReader(lines)))
+
+
+BASELINES = _read()
 
 
 def comparable(dataset: str, protocol: str) -> tuple[Baseline, ...]:
@@ -124,7 +58,7 @@ def comparable(dataset: str, protocol: str) -> tuple[Baseline, ...]:
 
     Args:
         dataset: as the importers are named ("cbis-ddsm", "vindr", "rsna", "inbreast"), in any case.
-        protocol: OFFICIAL when the run kept the split that the data set came with.
+        protocol: OFFICIAL when the run has the split that the data set came with.
     """
     if protocol != OFFICIAL:
         return ()
@@ -161,5 +95,6 @@ def for_rows(rows: pd.DataFrame) -> tuple[Baseline, ...] | str:
         return f"none is comparable: the {len(read)} published results on {name} in the table are of other protocols"
     return (
         f"none is comparable: the split is not the one that {name} came with (column official_split), and a metric on one "
-        f"split says nothing about another's; {len(read)} published results on {name} can be read in core/evaluate/baselines.py"
+        f"split says nothing about another's; {len(read)} published results on {name} can be read in "
+        "core/evaluate/baselines.csv"
     )

@@ -270,7 +270,7 @@ def _earlier(run: Run, split: str, before: dict[str, Any]) -> tuple[tuple[Evalua
 
 
 def _known(before: dict[str, Any]) -> tuple[EvaluationRecord, ...]:
-    """The evaluations that are written down; an earlier version only counted them and kept the last."""
+    """The evaluations that are written down; an earlier version only counted them and stored the last."""
     if "history" in before:
         return tuple(from_plain(EvaluationRecord, item) for item in before["history"])
     if "last_opened" not in before:

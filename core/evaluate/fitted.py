@@ -60,7 +60,7 @@ def fitted_predictions(run: Run, card: ModelCard | None = None) -> pd.DataFrame:
 
 
 def saved_predictions(run: Run, card: ModelCard) -> pd.DataFrame | None:
-    """What `keep_fitted` kept for these weights; None where it did not, or it cannot be read."""
+    """What `keep_fitted` stored for these weights; None where it did not, or it cannot be read."""
     path = _path(run, card)
     if path is None or not path.is_file():
         return None

@@ -47,10 +47,9 @@ _ELSEWHERE = frozenset(
 _OUTCOMES = _set(
     "pathology pathological histology histological histopathology birads rads biopsy biopsied assessment diagnosis diagnosed "
     "cancer cancers malignant malignancy benign outcome recall recalled followup tumor tumour grade stage invasive dcis idc "
-    "assessments severity subtype "
-    "her2 ki67 receptor reader radiologist rating suspicion suspicious negative positive truth prediction predicted "
-    "probability abnormality abnormalities finding findings lesion lesions mass masses calc calcification "
-    "calcifications subtlety bbox roi mask contour annotation xmin ymin xmax ymax"
+    "assessments severity subtype her2 ki67 receptor reader radiologist rating suspicion suspicious negative positive truth "
+    "prediction predicted probability abnormality abnormalities finding findings lesion lesions mass masses calc "
+    "calcification calcifications subtlety bbox roi mask contour annotation xmin ymin xmax ymax"
 )
 _OUTCOME_NAMES = _set("label labels class target verdict y gt groundtruth score")  # only as the whole name
 _NO_OUTCOME = _set("density acr quality body bodymassindex")  # density_birads is the density, and so on

@@ -46,7 +46,7 @@ def training_images(
     tick: Callable[[], None] | None = None,
 ) -> tuple[pd.DataFrame | None, dict[Any, dict[str, str]]]:
     """What the shortcut audit learns from (None where too little is known of the training images), and what was read from
-    their files just now, to be kept in the run."""
+    their files just now, to be stored with the run."""
     if split == "train":
         return None, {}
     stored = read_facts(run, manifest)

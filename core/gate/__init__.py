@@ -9,22 +9,8 @@
 core.predict asks; nobody else decides.
 """
 
-from __future__ import annotations
-
 from core.gate.distance import Distance
 from core.gate.features import forward, statistics_of
 from core.gate.fitting import fit_gate, fitting
 from core.gate.origin import doubts_of_origin, refusal_of_origin
 from core.gate.store import read_gate, write_gate
-
-__all__ = [
-    "Distance",
-    "doubts_of_origin",
-    "fit_gate",
-    "fitting",
-    "forward",
-    "read_gate",
-    "refusal_of_origin",
-    "statistics_of",
-    "write_gate",
-]

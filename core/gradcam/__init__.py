@@ -9,24 +9,3 @@ colour it would look like a finding.
 from core.gradcam.heatmaps import SCORE_CHANNELS, Evidence, Heatmap, evidence, heatmap
 from core.gradcam.methods import AUTO, CLASSLESS, METHODS, SLOW, unfit_methods
 from core.gradcam.overlay import COLORMAPS, HALF, OPACITY, colours_of, levels, overlay, render, two_colours
-
-__all__ = [
-    "AUTO",
-    "CLASSLESS",
-    "COLORMAPS",
-    "HALF",
-    "METHODS",
-    "OPACITY",
-    "SCORE_CHANNELS",
-    "SLOW",
-    "Evidence",
-    "Heatmap",
-    "colours_of",
-    "evidence",
-    "heatmap",
-    "levels",
-    "overlay",
-    "render",
-    "two_colours",
-    "unfit_methods",
-]

@@ -11,18 +11,6 @@ What is asked of the maps of one run on one split, each metric beside what costs
 A map that holds nothing is flagged by name and left out of the averages. None of this shows that a map outlines disease.
 """
 
-from __future__ import annotations
-
 from core.heatmap_audit.audit import audit_heatmaps
 from core.heatmap_audit.results import Case, HeatmapAudit, MethodAudit, Metric
 from core.heatmap_audit.store import audited_splits, read_heatmap_audit
-
-__all__ = [
-    "Case",
-    "HeatmapAudit",
-    "MethodAudit",
-    "Metric",
-    "audit_heatmaps",
-    "audited_splits",
-    "read_heatmap_audit",
-]

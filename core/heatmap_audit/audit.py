@@ -109,17 +109,8 @@ def audit_heatmaps(
     readable, excluded = _judged(run, rows, cache, predictor, foreign=manifest is not None, share=share)
     presence.require()
     _record(run, rows, readable, manifest, where)
-    audit = HeatmapAudit(
-        run=run.name,
-        split=name,
-        methods=(),
-        images=len(readable),
-        patients=int(rows["patient_id"][rows["path"].isin(readable)].nunique()),
-        threshold=predictor.threshold,
-        weights_sha256=_weights(predictor),
-        rows_sha256=_digest(rows),
-        settings=settings,
-        synthetic=predictor.card.synthetic or is_synthetic(rows),
+    audit = replace(
+        _without_methods(run, name, rows, readable, predictor, settings),
         manifest="" if manifest is None else str(Path(manifest).absolute()),
         excluded=tuple(excluded),
         notes=_notes(len(every), rows, settings, external=manifest is not None),
@@ -223,6 +214,24 @@ def _contents(run: Run) -> frozenset[str]:
 
 
 # ---------------------------------------------------------------- images to metrics
+
+
+def _without_methods(
+    run: Run, name: str, rows: pd.DataFrame, readable: Collection[str], predictor: Predictor, settings: AuditSettings
+) -> HeatmapAudit:
+    """What an audit says of run, model and images, before any method has been looked at."""
+    return HeatmapAudit(
+        run=run.name,
+        split=name,
+        methods=(),
+        images=len(readable),
+        patients=int(rows["patient_id"][rows["path"].isin(readable)].nunique()),
+        threshold=predictor.threshold,
+        weights_sha256=_weights(predictor),
+        rows_sha256=_digest(rows),
+        settings=settings,
+        synthetic=predictor.card.synthetic or is_synthetic(rows),
+    )
 
 
 def _findings(

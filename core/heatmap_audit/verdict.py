@@ -50,8 +50,7 @@ def _pointing(metrics: dict[tuple[str, str], Metric], cases: Sequence[Case]) -> 
     if right and wrong and isinstance(right.value, Interval) and isinstance(wrong.value, Interval):
         sentences.append(
             f"The peak hits in {right.value.value:.0%} of the cancers that the model calls malignant "
-            f"({counted(right.images, 'image')}) "
-            f"and in {wrong.value.value:.0%} of those it misses ({wrong.images})."
+            f"({counted(right.images, 'image')}) and in {wrong.value.value:.0%} of those it misses ({wrong.images})."
         )
     return sentences
 

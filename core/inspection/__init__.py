@@ -1,22 +1,6 @@
 """Inspection of a mammogram under a recipe: the image after each step and what was done, as objects or one HTML file."""
 
-from __future__ import annotations
-
 from core.inspection.build import SIDE, inspect, inspect_image
 from core.inspection.descriptions import facts, geometry, parameter_words, recipe_facts, value_words
 from core.inspection.page import to_html
 from core.inspection.result import InspectedStage, Inspection
-
-__all__ = [
-    "SIDE",
-    "InspectedStage",
-    "Inspection",
-    "facts",
-    "geometry",
-    "inspect",
-    "inspect_image",
-    "parameter_words",
-    "recipe_facts",
-    "to_html",
-    "value_words",
-]

@@ -7,24 +7,3 @@ from core.plots.scores import confusion_cells, confusion_figure, precision_recal
 from core.plots.side_by_side import losses_figure, metrics_figure
 from core.plots.style import COLORS, empty_figure
 from core.plots.training import METRIC_TITLES, PHASE_TITLES, loss_figure, metric_figure, rate_figure
-
-__all__ = [
-    "COLORS",
-    "METRIC_TITLES",
-    "PHASE_TITLES",
-    "confusion_cells",
-    "confusion_figure",
-    "decision_figure",
-    "empty_figure",
-    "forest_figure",
-    "loss_figure",
-    "losses_figure",
-    "metric_figure",
-    "metrics_figure",
-    "precision_recall_figure",
-    "prevalence_figure",
-    "rate_figure",
-    "reliability_figure",
-    "roc_figure",
-    "score_histogram",
-]

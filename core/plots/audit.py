@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.metrics.intervals import Interval
-from core.plots.style import COLORS, base_figure, empty_figure, translucent
+from core.plots.style import COLORS, base_figure, empty_figure, error_bars, translucent
 
 Points = Sequence[float]
 _HEATMAP, _CHANCE, _SHAPE = "#0072B2", COLORS["neutral"], "#E69F00"
@@ -19,7 +19,7 @@ ORDERS = {
 
 
 def localisation_figure(rows: Sequence[tuple[str, Mapping[str, Interval | str]]], *, height: int | None = None) -> Any:
-    """Shares with intervals, one row a figure, the first on top.
+    """Shares with intervals, one row a metric, the first on top.
 
     Args:
         rows: (label, {"heatmap": ..., "chance": ..., "centre": ...}), each an interval or a note; labels must differ.
@@ -35,18 +35,12 @@ def localisation_figure(rows: Sequence[tuple[str, Mapping[str, Interval | str]]]
     }
     for number, (name, (title, color, symbol)) in enumerate(styles.items()):
         stated = [(at, found) for at, (_, beside) in enumerate(rows) if isinstance(found := beside.get(name), Interval)]
+        values = [found.value for _, found in stated]
         figure.add_scatter(
-            x=[found.value for _, found in stated],
+            x=values,
             # One below the other, or what lies at the same place hides its neighbour.
             y=[at + 0.22 * (number - 1) for at, _ in stated],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [found.high - found.value for _, found in stated],
-                "arrayminus": [found.value - found.low for _, found in stated],
-                "thickness": 2,
-                "width": 4,
-            },
+            error_x=error_bars(values, [found.low for _, found in stated], [found.high for _, found in stated]),
             text=[f"{labels[at]}, {title}: {found:.3f}" for at, found in stated],
             mode="markers",
             name=title,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from core.metrics.calibration import Reliability
-from core.plots.style import COLORS, base_figure, translucent
+from core.plots.style import COLORS, base_figure, error_bars, translucent
 
 _COLORS = (COLORS["test"], "#0072B2", "#009E73", "#CC79A7")
 _BARS = 40
@@ -36,14 +36,7 @@ def reliability_figure(
         figure.add_scatter(
             x=curve.score,
             y=curve.observed,
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": curve.high - curve.observed,
-                "arrayminus": curve.observed - curve.low,
-                "thickness": 1.5,
-                "width": 4,
-            },
+            error_y=error_bars(curve.observed, curve.low, curve.high),
             customdata=np.column_stack((curve.low, curve.high, curve.count)),
             mode="lines+markers",
             name=f"{name} ECE {curve.ece:.3f}".strip(),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.metrics.intervals import Interval
-from core.plots.style import COLORS, base_figure
+from core.plots.style import COLORS, base_figure, error_bars
 
 Row = tuple[str, Interval | str]
 
@@ -24,11 +24,11 @@ def forest_figure(
     """A point with its interval for each row, the first on top; a row that has a note shows it in place of a number.
 
     Args:
-        rows: (label, figure or note); labels must differ.
+        rows: (label, metric or note); labels must differ.
         reference: a line to compare with (chance, the whole set's AUC), with its interval shaded.
-        second: a second figure a row (the model's AUC beside that of the metadata), None or a note where there is none.
-        names: what the first and the second figures are, for the legend.
-        chance: a thin line where a figure says nothing.
+        second: a second metric a row (the model's AUC beside that of the metadata), None or a note where there is none.
+        names: what the first and the second metrics are, for the legend.
+        chance: a thin line where a metric says nothing.
     """
     labels = [label for label, _ in rows]
     figure = base_figure(title, "", height=height or 90 + 34 * max(1, len(rows)), revision="forest")
@@ -53,17 +53,11 @@ def forest_figure(
 
 def _points(figure: Any, rows: Sequence[Row], name: str, color: str, symbol: str) -> None:
     stated = [(label, interval) for label, interval in rows if isinstance(interval, Interval)]
+    values = [interval.value for _, interval in stated]
     figure.add_scatter(
-        x=[interval.value for _, interval in stated],
+        x=values,
         y=[label for label, _ in stated],
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [interval.high - interval.value for _, interval in stated],
-            "arrayminus": [interval.value - interval.low for _, interval in stated],
-            "thickness": 2,
-            "width": 5,
-        },
+        error_x=error_bars(values, [interval.low for _, interval in stated], [interval.high for _, interval in stated], 5),
         text=[format(interval) for _, interval in stated],
         mode="markers",
         name=name,

@@ -36,7 +36,7 @@ def losses_figure(runs: Mapping[str, History], *, height: int = 380) -> Any:
 
 
 def metrics_figure(runs: Mapping[str, History], metric: str = "auc", *, height: int = 380) -> Any:
-    """One validation figure of several runs by name; `metric` is a key of METRIC_TITLES."""
+    """One validation metric of several runs by name; `metric` is a key of METRIC_TITLES."""
     shown = {name: history for name, history in runs.items() if any(value is not None for value in history.series(metric))}
     if not shown:
         return empty_figure("None of these runs has finished an epoch yet.", height=height)

@@ -7,6 +7,7 @@ grid colours stand in the figure's template, where a page's theme may replace th
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import plotly.graph_objects as go
@@ -84,6 +85,13 @@ def empty_figure(message: str, *, height: int = 380) -> Any:
     figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False})
     figure.add_annotation(text=message, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 14})
     return figure
+
+
+def error_bars(values: Iterable[float], lows: Iterable[float], highs: Iterable[float], width: int = 4) -> dict[str, Any]:
+    """Limits around values, each (n,), as Plotly draws them (`error_x`, `error_y`); `width` in px of their ends."""
+    above = [high - value for value, high in zip(values, highs, strict=True)]
+    below = [value - low for value, low in zip(values, lows, strict=True)]
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 2, "width": width}
 
 
 def translucent(color: str, opacity: float) -> str:

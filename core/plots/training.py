@@ -58,11 +58,11 @@ def loss_figure(source: History | Events, *, smoothing: float = SMOOTHING, span:
 def metric_figure(
     source: History | Events, names: Sequence[str] | None = None, *, span: Span = "trained", height: int = 380
 ) -> Any:
-    """Validation figures by epoch, each in [0, 1]; of ROC AUC alone the upper part, with the line of chance.
+    """Validation metrics by epoch, each in [0, 1]; of ROC AUC alone the upper part, with the line of chance.
 
     Args:
         source: lines of events.jsonl in order, or a History of them.
-        names: which figures of the epochs' `val`; None shows those of METRIC_TITLES that are there.
+        names: which metrics of the epochs' `val`; None shows those of METRIC_TITLES that are there.
         span: as in `loss_figure`.
     """
     history = History.of(source)

@@ -1,7 +1,5 @@
 """Mammogram + Recipe -> Prepared. `prepare` is the one function that training, preview and prediction call."""
 
-from __future__ import annotations
-
 from core.preprocessing.analysis import Analysis, analyse
 from core.preprocessing.geometry import map_boxes, original_from_prepared
 from core.preprocessing.intensity import IntensityNormalised, normalise_intensity
@@ -11,21 +9,3 @@ from core.preprocessing.prepared import Prepared
 from core.preprocessing.quality import quality
 from core.preprocessing.spatial import SpatiallyNormalised, normalise_spatially
 from core.preprocessing.step_timer import Stage
-
-__all__ = [
-    "Analysis",
-    "IntensityNormalised",
-    "Prepared",
-    "SpatiallyNormalised",
-    "Stage",
-    "analyse",
-    "has_objects",
-    "map_boxes",
-    "normalise_intensity",
-    "normalise_spatially",
-    "original_from_prepared",
-    "prepare",
-    "quality",
-    "resize_to_input",
-    "stages",
-]

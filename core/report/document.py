@@ -7,63 +7,65 @@ Blocks hold plain text, never markup: the page escapes every one of them. In the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from markupsafe import Markup
 
 
+class Block:
+    """What may stand in a section."""
+
+    @property
+    def kind(self) -> str:
+        """What template.html knows it by: "points" for Points."""
+        return type(self).__name__.lower()
+
+
 @dataclass(frozen=True)
-class Text:
+class Text(Block):
     """A paragraph."""
 
     text: str
-    kind: ClassVar[str] = "text"
 
 
 @dataclass(frozen=True)
-class Points:
+class Points(Block):
     """A list of sentences."""
 
     points: tuple[str, ...]
-    kind: ClassVar[str] = "points"
 
 
 @dataclass(frozen=True)
-class Facts:
+class Facts(Block):
     """Names and values side by side."""
 
     pairs: tuple[tuple[str, str], ...]
-    kind: ClassVar[str] = "facts"
 
 
 @dataclass(frozen=True)
-class Warn:
+class Warn(Block):
     """A sentence that nobody should miss."""
 
     text: str
-    kind: ClassVar[str] = "warn"
 
 
 @dataclass(frozen=True)
-class Missing:
+class Missing(Block):
     """A part that this run has no material for, and the command that makes it."""
 
     text: str
-    kind: ClassVar[str] = "missing"
 
 
 @dataclass(frozen=True)
-class Author:
+class Author(Block):
     """A question that only the researcher can answer; `answer` is "" while report.yaml does not."""
 
     key: str
     question: str
     answer: str
-    kind: ClassVar[str] = "author"
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Block):
     """Text in rows; the first cell of a row names it. `marked` are rows (from 0) to stand out, `note` stands below.
 
     `words` are the columns (from 0) that hold sentences: they break anywhere and are set left; the others stay on a line.
@@ -76,26 +78,23 @@ class Table:
     marked: frozenset[int] = frozenset()
     words: frozenset[int] = frozenset()
     small: bool = False
-    kind: ClassVar[str] = "table"
 
 
 @dataclass(frozen=True)
-class Figure:
+class Figure(Block):
     """A drawing (SVG of our own making) with its caption; `text` says in words what it shows, for those who cannot see it."""
 
     name: str
     svg: Markup
     caption: str
     text: str
-    kind: ClassVar[str] = "figure"
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Block):
     """Figures side by side, where the page is wide enough."""
 
     figures: tuple[Figure, ...]
-    kind: ClassVar[str] = "row"
 
 
 @dataclass(frozen=True)
@@ -109,12 +108,11 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Pictures(Block):
     """Images side by side under one number and one caption."""
 
     pictures: tuple[Picture, ...]
     caption: str
-    kind: ClassVar[str] = "pictures"
 
 
 @dataclass(frozen=True)
@@ -126,16 +124,12 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Flow:
+class Flow(Block):
     """A flow diagram: rows of boxes from top to bottom; `side` boxes (what left the flow) stand beside their row."""
 
     rows: tuple[tuple[Box, ...], ...]
     side: tuple[Box | None, ...]
     caption: str
-    kind: ClassVar[str] = "flow"
-
-
-Block = Text | Points | Facts | Warn | Missing | Author | Table | Figure | Row | Pictures | Flow
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def loss(name: str, events: Sequence[Event], caption: str) -> Figure:
 
 
 def validation(name: str, events: Sequence[Event], caption: str) -> Figure:
-    """Validation figures by epoch; a star marks the epoch whose weights were kept."""
+    """Validation metrics by epoch; a star marks the epoch whose weights were kept."""
     history = History.of(events, 0.9)
     figure, axes = canvas(HALF, 2.7)
     present = {key for event in history.epochs.values() for key in event.get("val") or {}}
@@ -59,7 +59,7 @@ def validation(name: str, events: Sequence[Event], caption: str) -> Figure:
         _by_epoch(axes, history, history.series(key), title, _LINES[index % 5], _DASHES[index % 5])
     _phases(axes, history)
     axes.set_ylim(-0.01, 1.01)
-    label(axes, "Epoch", "Figure on validation (optimistic)")
+    label(axes, "Epoch", "Metric on validation (optimistic)")
     legend(axes)
     return Figure(name, to_svg(figure, name), caption, "Validation metrics by epoch")
 
@@ -231,11 +231,11 @@ def forest(
     names: tuple[str, str] = ("", ""),
     heads: frozenset[int] = frozenset(),
 ) -> Figure:
-    """A point with its interval for each row, the first on top; a row without a figure says so.
+    """A point with its interval for each row, the first on top; a row without a metric says so.
 
     Args:
-        reference: a figure to compare with (the whole set's), as a band.
-        second: another figure a row, drawn below the first.
+        reference: a metric to compare with (the whole set's), as a band.
+        second: another metric a row, drawn below the first.
         names: what both are, for the legend.
         heads: rows that are headings.
     """

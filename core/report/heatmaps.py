@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 _SIDE = 420  # px, the longer side of an image in the report
 _GAP = 6  # px between an image and its heatmap
-# Raise it when pictures are drawn otherwise: those that are kept are made anew.
+# Raise it when pictures are drawn otherwise: those on the disk are then made anew.
 _VERSION = 3
 _TITLES = {
     "hit": "Malignant, called malignant",

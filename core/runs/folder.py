@@ -61,14 +61,14 @@ def irregular_entry(folder: Path) -> str:
 def _fits(entry: os.DirEntry[str], name: str) -> bool:
     if entry.is_file(follow_symlinks=False):
         return name not in _FOLDERS
-    return entry.is_dir(follow_symlinks=False) and name not in _FILES and not _is_junction(entry)
+    return entry.is_dir(follow_symlinks=False) and name not in _FILES and not is_junction(entry)
 
 
-def _is_junction(entry: os.DirEntry[str]) -> bool:
-    """Windows: a folder that stands for another one, which is no symbolic link by name."""
+def is_junction(path: os.DirEntry[str] | Path) -> bool:
+    """Windows: a folder that stands for another one, which is no symbolic link by name. Raises OSError."""
     if os.name != "nt":
         return False
-    tag = getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0)
+    tag = getattr(os.lstat(path), "st_reparse_tag", 0)
     return bool(tag == 0xA0000003)  # IO_REPARSE_TAG_MOUNT_POINT
 
 
@@ -96,7 +96,7 @@ def foreign_entries(folder: Path) -> list[str]:
             continue
         for entry in entries:
             path = f"{inner}/{entry.name}" if inner else entry.name
-            if entry.is_symlink() or _is_junction(entry):
+            if entry.is_symlink() or is_junction(entry):
                 continue
             is_folder = entry.is_dir(follow_symlinks=False)
             if is_folder and path in _FOLDERS:

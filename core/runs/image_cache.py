@@ -12,6 +12,7 @@ from core.errors import BadRun
 from core.files.paths import cache_root
 from core.runs.device_queue import at_work
 from core.runs.run import list_runs
+from core.wording import first_few
 
 
 def users(checkpoints: Path) -> list[str]:
@@ -32,8 +33,7 @@ def clear(checkpoints: Path) -> int:
     """
     names = users(checkpoints)
     if names:
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        raise BadRun(f"{names[0]}{more}: it trains on the prepared images. Stop it first, or wait until it has ended.")
+        raise BadRun(f"{first_few(names, 1)}: it trains on the prepared images. Stop it first, or wait until it has ended.")
     delete_inspections()
     delete_fingerprints()
     return clear_all(cache_root())

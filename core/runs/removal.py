@@ -15,9 +15,10 @@ from core.errors import BadRun
 from core.files.folders import remove_folder
 from core.files.untrusted import irregular
 from core.runs.drafts import DELETED, sweep
-from core.runs.folder import MARKS, foreign_entries, require_regular
+from core.runs.folder import MARKS, foreign_entries, is_junction, require_regular
 from core.runs.locks import EVALUATION, SHORT, TRAINING, Timeout, take, take_training
 from core.runs.names import display_name
+from core.wording import first_few
 
 _MANIFEST = "manifest.csv"
 _WINDOWS = os.name == "nt"
@@ -29,14 +30,9 @@ _MOST_ENTRIES = 100_000  # a run has some hundreds: a folder with more is examin
 
 def is_link(path: Path) -> bool:
     """Whether the path itself stands for another folder: a symbolic link, or a junction of Windows."""
-    if path.is_symlink():
-        return True
-    if os.name != "nt":
-        return False
-    try:
-        return bool(getattr(path.lstat(), "st_reparse_tag", 0) == 0xA0000003)  # IO_REPARSE_TAG_MOUNT_POINT
-    except OSError:
-        return False
+    with suppress(OSError):
+        return path.is_symlink() or is_junction(path)
+    return False
 
 
 def rename_folder(path: Path, name: str, keep: Iterable[Path] = ()) -> Path:
@@ -113,9 +109,8 @@ def require_nothing_foreign(path: Path) -> None:
     """Raises BadRun, which lists them, where entries that are not the run's would be deleted with it."""
     found = foreign(path)
     if found:
-        more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
         raise BadRun(
-            f"{path}: it is not deleted: its folder holds what MammoLab did not make: {', '.join(found[:_NAMED])}{more}. "
+            f"{path}: it is not deleted: its folder holds what MammoLab did not make: {first_few(found, _NAMED)}. "
             "Nothing was changed. Move that elsewhere, or have it deleted, too: "
             "`python -m core run delete --everything`, or the tick on the Runs page."
         )

@@ -32,11 +32,10 @@ HEADERS = (
 # Whatever a page is made to show (a note or a file name that Markdown takes for a picture), browsers load nothing from
 # elsewhere and send nothing there. Streamlit and Gradio need inline scripts and styles, and Plotly evaluates its own.
 POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; "
-    "style-src 'self' 'unsafe-inline' blob: data:; "
-    "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; connect-src 'self' ws: wss: data: blob:; "
-    "worker-src 'self' blob: data:; frame-src 'self' data: blob:; frame-ancestors 'self'; object-src 'none'; base-uri 'self'; "
-    "form-action 'self'"
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; style-src 'self' 'unsafe-inline' blob: "
+    "data:; img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; connect-src 'self' ws: wss: "
+    "data: blob:; worker-src 'self' blob: data:; frame-src 'self' data: blob:; frame-ancestors 'self'; object-src 'none'; "
+    "base-uri 'self'; form-action 'self'"
 )
 _POLICY = ("content-security-policy", POLICY)
 

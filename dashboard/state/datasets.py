@@ -43,7 +43,8 @@ def find_manifests() -> list[Path]:
 
 
 def _tables(data: Path) -> list[Path]:
-    found, folders = [], [data]
+    found: list[Path] = []
+    folders = [data]
     while folders:
         folder = folders.pop()
         changed = stamp(folder)
@@ -168,10 +169,10 @@ def start_demo() -> Task:
 
         return make_demo(out, progress=report)
 
-    return _started_here(tasks.start_task("demo", "Writing the demo set", work))
+    return started_here(tasks.start_task("demo", "Writing the demo set", work))
 
 
-def _started_here(task: Task) -> Task:
+def started_here(task: Task) -> Task:
     """Note that this browser started the task: what it writes becomes the current data set here, and nowhere else."""
     preferences.set(f"started:{task.name}", task.started)
     return task

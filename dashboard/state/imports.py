@@ -82,11 +82,6 @@ def forget(*names: str) -> None:
             preferences.set(f"started:{name}", None)
 
 
-def _begin(task: Task) -> Task:
-    preferences.set(f"started:{task.name}", task.started)
-    return task
-
-
 def _require_free() -> None:
     if busy():
         raise BadManifest("import: expected no other import on this server, got one that runs. Wait until it has ended.")
@@ -149,7 +144,7 @@ def start_look(source: Path) -> Task:
     _require_free()
     require_allowed(source)
     forget(PREVIEW, WRITE, LOOK)
-    return _begin(tasks.start_task(LOOK, "Looking at the files", lambda report: look(source, report)))
+    return datasets.started_here(tasks.start_task(LOOK, "Looking at the files", lambda report: look(source, report)))
 
 
 def start_upload(sent: Sequence[tuple[str, BinaryIO]], name: str) -> Task:
@@ -167,7 +162,7 @@ def start_upload(sent: Sequence[tuple[str, BinaryIO]], name: str) -> Task:
         unpack(sent, folder, bounds, report)
         return look(folder, report)
 
-    return _begin(tasks.start_task(LOOK, "Unpacking", work))
+    return datasets.started_here(tasks.start_task(LOOK, "Unpacking", work))
 
 
 def look(source: Path, report: Report) -> Looked:
@@ -211,7 +206,7 @@ def start_preview(importer: str, source: Path, options: Mapping[str, Any]) -> Ta
         require_allowed_import(found)
         return Preview(source, importer, chosen, found)
 
-    return _begin(tasks.start_task(PREVIEW, "Reading the data set", work))
+    return datasets.started_here(tasks.start_task(PREVIEW, "Reading the data set", work))
 
 
 def start_write(preview: Preview, name: str) -> Task:
@@ -232,7 +227,7 @@ def start_write(preview: Preview, name: str) -> Task:
         preferences.set(f"left_out:{out}", left_out)
         return out, found
 
-    return _begin(tasks.start_task(WRITE, "Writing the manifest", work))
+    return datasets.started_here(tasks.start_task(WRITE, "Writing the manifest", work))
 
 
 def notes_of(found: ImportReport) -> list[str]:

@@ -8,44 +8,20 @@ Preprocess page), the new default replaces what was typed before.
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from functools import reduce
+from typing import Any
 
 import streamlit as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from core.config import Config, DashboardConfig, describe_allowed
+from core.config.section import section_of
 from dashboard.access.paths import NotAllowed, require_allowed_config
 from dashboard.state import preferences
 from dashboard.ui import notices
-
-# What a text field offers beside free text: (value, words shown).
-SUGGESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
-    "model.name": (
-        ("small_cnn", "small_cnn · ours"),
-        ("tf_efficientnet_lite0", "tf_efficientnet_lite0 · for real images"),
-        ("efficientnet_b0", "efficientnet_b0"),
-        ("efficientnet_b1", "efficientnet_b1"),
-        ("resnet50", "resnet50"),
-        ("densenet121", "densenet121"),
-    ),
-    "model.weights": (
-        ("auto", "auto · ImageNet, where there are any"),
-        ("none", "none · from scratch"),
-        ("hub", "hub · ImageNet, downloaded"),
-    ),
-    "preprocessing.size": (
-        *((f"{height} × {width}",) * 2 for height, width in ((320, 192), (384, 240), (512, 320), (768, 480))),
-        *((str(side), f"{side} × {side}") for side in (128, 192, 224, 256, 384, 512, 768, 1024)),
-    ),
-    "training.device": (("auto", "auto"), ("cpu", "cpu"), ("cuda", "cuda"), ("mps", "mps")),
-}
-
+from dashboard.ui.form_widgets import draw, from_widget, to_widget
 
 # Beside the title of a field that is not as in config.yaml: plain words, as screen readers say titles.
 CHANGED = "· changed"
@@ -59,7 +35,7 @@ def field(path: str, default: Any, *, prefix: str = "") -> Any:
     forms of the same fields apart.
     """
     info, key = _info(path), f"{prefix}{path}"
-    start = _to_widget(path, info, default)
+    start = to_widget(path, info, default)
     written = _initialise(key, start)
     common: dict[str, Any] = {"key": key, "help": _help(path)}
     label = title_of(path)
@@ -67,9 +43,9 @@ def field(path: str, default: Any, *, prefix: str = "") -> Any:
         label += f" {CHANGED}"
     # For a browser that does not know the widget yet: where one run follows another at once, it never gets the first one,
     # in which the value was set. (Streamlit refuses both in the same run.)
-    raw = _draw(path, info, label, common | ({} if written else {"value": st.session_state[key]}))
+    raw = draw(path, info, label, common | ({} if written else {"value": st.session_state[key]}))
     _store(key, start, raw)
-    return _from_widget(path, info, raw)
+    return from_widget(path, info, raw)
 
 
 def fields(paths: Sequence[str], config: Config, *, prefix: str = "") -> dict[str, Any]:
@@ -124,10 +100,10 @@ def groups(
 def current_value(path: str, default: Any, *, prefix: str = "") -> Any:
     """The value of a field as `field` would give it, without drawing it."""
     info, key = _info(path), f"{prefix}{path}"
-    start = _to_widget(path, info, default)
+    start = to_widget(path, info, default)
     seen, value = _typed(key).get(key, (start, start))
     raw = st.session_state.get(key, value) if seen == start else start
-    return default if raw == start else _from_widget(path, info, raw)
+    return default if raw == start else from_widget(path, info, raw)
 
 
 def fill(values: Mapping[str, Any], config: Config, prefix: str = "") -> None:
@@ -135,8 +111,8 @@ def fill(values: Mapping[str, Any], config: Config, prefix: str = "") -> None:
     reset(prefix)
     for path, value in values.items():
         info = _info(path)
-        start = _to_widget(path, info, value_of(config, path))
-        key, raw = f"{prefix}{path}", _to_widget(path, info, value)
+        start = to_widget(path, info, value_of(config, path))
+        key, raw = f"{prefix}{path}", to_widget(path, info, value)
         st.session_state[key], st.session_state[f"{key}:default"] = raw, start
         _store(key, start, raw)
 
@@ -151,10 +127,7 @@ def check(values: Mapping[str, Any], base: Config) -> tuple[Config | None, list[
     nested = base.model_dump()
     for path, value in values.items():
         *parents, last = path.split(".")
-        node = nested
-        for parent in parents:
-            node = node[parent]
-        node[last] = value
+        reduce(dict.__getitem__, parents, nested)[last] = value
     try:
         config = Config.model_validate(nested)
         require_allowed_config(config)
@@ -173,10 +146,7 @@ def show_problems(problems: Sequence[str]) -> None:
 
 def value_of(config: Config, path: str) -> Any:
     """The value that a dotted path has in a configuration."""
-    node: Any = config
-    for part in path.split("."):
-        node = getattr(node, part)
-    return node
+    return reduce(getattr, path.split("."), config)
 
 
 def changed(config: Config, base: Config) -> list[str]:
@@ -188,14 +158,11 @@ def all_paths(model: type[BaseModel] = Config, prefix: str = "", *, nested: bool
     """The dotted paths of all fields, in the order of config.yaml; `nested`: also of those in sections within it."""
     found: list[str] = []
     for name, info in model.model_fields.items():
-        if info.annotation is DashboardConfig:  # no part of a run
-            continue
-        kind = info.annotation
-        section = isinstance(kind, type) and issubclass(kind, BaseModel)
-        if not section:
+        section = section_of(info)
+        if section is None:
             found.append(f"{prefix}{name}")
-        elif nested:
-            found += all_paths(kind, f"{prefix}{name}.")  # type: ignore[arg-type]
+        elif nested and section is not DashboardConfig:  # which is no part of a run
+            found += all_paths(section, f"{prefix}{name}.")
     return found
 
 
@@ -246,9 +213,9 @@ def _locate(path: str) -> tuple[type[BaseModel], str]:
     model: type[BaseModel] = Config
     *parents, name = path.split(".")
     for parent in parents:
-        annotation = model.model_fields[parent].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel), path
-        model = annotation
+        section = section_of(model.model_fields[parent])
+        assert section is not None, path
+        model = section
     return model, name
 
 
@@ -263,113 +230,6 @@ def _help(path: str) -> str:
     return f"{words}\n\nAllowed: {allowed}." if informative else words
 
 
-def _draw(path: str, info: FieldInfo, label: str, common: dict[str, Any]) -> Any:
-    # No bounds for the browser: it does not send a value outside, and the form would keep the value before it.
-    kind = info.annotation
-    if path in SUGGESTIONS:
-        words = dict(SUGGESTIONS[path])
-        own = st.session_state[common["key"]]
-        if own is not None:
-            words.setdefault(own, own)
-        return st.selectbox(
-            label,
-            list(words),
-            **_chosen(list(words), common),
-            format_func=lambda value: words.get(value, value),
-            accept_new_options=True,
-            placeholder="Choose or type",
-        )
-    if get_origin(kind) is Literal:
-        options = list(get_args(kind))
-        return st.selectbox(label, options, format_func=lambda value: str(value).replace("_", " "), **_chosen(options, common))
-    if kind is bool:
-        return st.toggle(label, **common)
-    if kind is int:
-        return st.number_input(label, step=1, **common)
-    if kind is float:
-        form, step = number_format(info)
-        return st.number_input(label, step=step, format=form, **common)
-    return st.text_input(label, **common)
-
-
-def _chosen(options: list[Any], common: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a select box, which takes its value as a place among the options."""
-    others = dict(common)
-    if "value" in others:
-        value = others.pop("value")
-        others["index"] = options.index(value) if value in options else None if value is None else 0
-    return others
-
-
-def bounds(info: FieldInfo) -> tuple[float | None, float | None]:
-    """The least and the largest value of a field, exclusive bounds taken as if they were not."""
-    found = {name: getattr(mark, name) for mark in info.metadata for name in ("ge", "gt", "le", "lt") if hasattr(mark, name)}
-    return found.get("ge", found.get("gt")), found.get("le", found.get("lt"))
-
-
-def number_format(info: FieldInfo) -> tuple[str, float]:
-    """(printf format, step) of a float field: a rate below 0.01 is written 2.0e-04 and moves by its own size."""
-    default = float(info.default)
-    low, high = bounds(info)
-    positive = any(getattr(mark, "gt", None) == 0 for mark in info.metadata)
-    if positive and 0 < default < 0.01:
-        return "%.1e", 10.0 ** math.floor(math.log10(default))
-    if any(getattr(mark, "lt", None) == 1 for mark in info.metadata) and default == 0:
-        return "%.4f", 0.001  # a share that may come very close to 1
-    span = (high if high is not None else default) - (low if low is not None else 0.0)
-    if span > 10:
-        return "%.1f", 0.5
-    decimals = max(2, len(f"{default:.6f}".rstrip("0").partition(".")[2]))
-    return f"%.{decimals}f", 0.01 if decimals == 2 else 10.0**-decimals
-
-
-def _to_widget(path: str, info: FieldInfo, value: Any) -> Any:
-    if isinstance(value, Path):
-        return value.as_posix()
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {item if isinstance(item, str) else json.dumps(item)}" for key, item in value.items())
-    if info.annotation == tuple[str, ...]:
-        return ", ".join(value)
-    if isinstance(value, (tuple, list)):
-        return " × ".join(map(str, value))
-    if path in SUGGESTIONS or info.annotation is str:
-        return str(value)
-    if info.annotation is float:
-        return float(value)
-    return value
-
-
-def _from_widget(path: str, info: FieldInfo, raw: Any) -> Any:
-    """The value as pydantic expects it; text that cannot be read is passed on, for pydantic to refuse."""
-    if path == "preprocessing.size" and isinstance(raw, str):
-        numbers = [int(number) for number in re.findall(r"\d+", raw)]
-        readable = re.fullmatch(r"[\s\d×xX*,\[\]()]+", raw) is not None
-        return (numbers[0] if len(numbers) == 1 else tuple(numbers)) if readable and numbers else raw
-    if isinstance(info.default_factory, type) and info.default_factory is dict and isinstance(raw, str):
-        return _options(raw)
-    if info.annotation == tuple[str, ...] and isinstance(raw, str):
-        return tuple(filter(None, (name.strip() for name in raw.split(","))))
-    if isinstance(raw, str):
-        return raw.strip()
-    return raw
-
-
-def _options(text: str) -> Any:
-    """`pad_type: same, drop_path_rate: 0.1` as a dictionary; the text itself when it is not that."""
-    if not text.strip():
-        return {}
-    options: dict[str, Any] = {}
-    for part in text.split(","):
-        name, colon, value = part.partition(":")
-        if not colon or not name.strip() or not value.strip():
-            return text
-        try:
-            options[name.strip()] = json.loads(value.strip())
-        except json.JSONDecodeError:
-            options[name.strip()] = value.strip()
-    return options
-
-
 def _explain(detail: Any) -> str:
     parts = [str(part) for part in detail["loc"]]
     model: type[BaseModel] = Config
@@ -377,8 +237,8 @@ def _explain(detail: Any) -> str:
         info = model.model_fields.get(part)
         if info is None:
             break
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            model = info.annotation
+        if (section := section_of(info)) is not None:
+            model = section
             continue
         shown = "nothing" if detail["input"] in ("", None) else detail["input"]
         return f"**{info.title or part}**: got `{shown}`; allowed: {describe_allowed(model, part)}"

@@ -306,79 +306,86 @@ def _dicom_traps() -> dict[str, Content]:
     return dicom_traps()
 
 
+def _folder_named_like_an_image(folder: Path) -> Path:
+    (folder / "x.png").mkdir()
+    return folder / "x.png"
+
+
+def _pipe(folder: Path) -> Path:
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.png")
+    return folder / "pipe.png"
+
+
+def _unix_socket(folder: Path) -> Path:
+    if hasattr(socket, "AF_UNIX"):
+        current = Path.cwd()
+        os.chdir(folder)  # the name of a socket may have 108 characters
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind("socket.png")
+        os.chdir(current)
+    return folder / "socket.png"
+
+
+def _link(target: str, folder: Path) -> Path:
+    try:
+        (folder / "link.png").symlink_to(target)
+    except OSError:  # Windows without the right to make links
+        return folder / "nothing.png"
+    return folder / "link.png"
+
+
+def _link_to_pipe(folder: Path) -> Path:
+    _pipe(folder)
+    return _link("pipe.png", folder)
+
+
+def _forbidden(folder: Path) -> Path:
+    path = folder / "forbidden.png"
+    path.write_bytes(seeds()["png8"])
+    path.chmod(0)
+    return path
+
+
+def _sparse(head: bytes, size: int, folder: Path) -> Path:
+    path = folder / "sparse.png"
+    with path.open("wb") as stream:
+        stream.write(head)
+        stream.truncate(size)
+    return path
+
+
+def _named(name: str, folder: Path) -> Path:
+    path = folder / name
+    try:
+        path.write_bytes(seeds()["dicom-explicit"])
+    except (OSError, ValueError):  # a name that this system cannot have
+        return path
+    return path
+
+
 def paths() -> dict[str, Callable[[Path], Path | str]]:
     """Paths by name; each is made in an empty folder. What the system cannot make is a path to nothing."""
-
-    def folder_named_like_an_image(folder: Path) -> Path:
-        (folder / "x.png").mkdir()
-        return folder / "x.png"
-
-    def pipe(folder: Path) -> Path:
-        if hasattr(os, "mkfifo"):
-            os.mkfifo(folder / "pipe.png")
-        return folder / "pipe.png"
-
-    def unix_socket(folder: Path) -> Path:
-        if hasattr(socket, "AF_UNIX"):
-            current = Path.cwd()
-            os.chdir(folder)  # the name of a socket may have 108 characters
-            with socket.socket(socket.AF_UNIX) as made:
-                made.bind("socket.png")
-            os.chdir(current)
-        return folder / "socket.png"
-
-    def link(target: str, folder: Path) -> Path:
-        try:
-            (folder / "link.png").symlink_to(target)
-        except OSError:  # Windows without the right to make links
-            return folder / "nothing.png"
-        return folder / "link.png"
-
-    def link_to_pipe(folder: Path) -> Path:
-        pipe(folder)
-        return link("pipe.png", folder)
-
-    def forbidden(folder: Path) -> Path:
-        path = folder / "forbidden.png"
-        path.write_bytes(seeds()["png8"])
-        path.chmod(0)
-        return path
-
-    def sparse(head: bytes, size: int, folder: Path) -> Path:
-        path = folder / "sparse.png"
-        with path.open("wb") as stream:
-            stream.write(head)
-            stream.truncate(size)
-        return path
-
-    def named(name: str, folder: Path) -> Path:
-        path = folder / name
-        try:
-            path.write_bytes(seeds()["dicom-explicit"])
-        except (OSError, ValueError):  # a name that this system cannot have
-            return path
-        return path
-
     found: dict[str, Callable[[Path], Path | str]] = {
         "missing": lambda folder: folder / "missing.png",
         "a folder": lambda folder: folder,
-        "a folder named like an image": folder_named_like_an_image,
-        "a path through a file": lambda folder: named("a.png", folder) / "b.png",
-        "a pipe": pipe,
-        "a link to a pipe": link_to_pipe,
-        "a socket": unix_socket,
-        "a broken link": functools.partial(link, "nowhere.png"),
-        "a link to itself": functools.partial(link, "link.png"),
-        "a link to its folder": functools.partial(link, "."),
-        "without permission": forbidden,
+        "a folder named like an image": _folder_named_like_an_image,
+        "a path through a file": lambda folder: _named("a.png", folder) / "b.png",
+        "a pipe": _pipe,
+        "a link to a pipe": _link_to_pipe,
+        "a socket": _unix_socket,
+        "a broken link": functools.partial(_link, "nowhere.png"),
+        "a link to itself": functools.partial(_link, "link.png"),
+        "a link to its folder": functools.partial(_link, "."),
+        "without permission": _forbidden,
         "NUL in the name": lambda folder: f"{folder}/a\0b.png",
         "a name of 300 characters": lambda folder: folder / ("x" * 300),
         "a path of 9000 characters": lambda folder: folder / "/".join(["x" * 89] * 100),
         "an empty path": lambda folder: "",
         "a dot": lambda folder: ".",
-        "3 GB of zeros": functools.partial(sparse, b"", 3 * 2**30),
-        "3 GB that begin like a PNG": functools.partial(sparse, b"\x89PNG\r\n\x1a\n", 3 * 2**30),
-        "9 GB that begin like DICOM": functools.partial(sparse, bytes(128) + b"DICM", 9 * 2**30),
+        "3 GB of zeros": functools.partial(_sparse, b"", 3 * 2**30),
+        "3 GB that begin like a PNG": functools.partial(_sparse, b"\x89PNG\r\n\x1a\n", 3 * 2**30),
+        "9 GB that begin like DICOM": functools.partial(_sparse, bytes(128) + b"DICM", 9 * 2**30),
     }
     names = [
         "image",
@@ -392,6 +399,6 @@ def paths() -> dict[str, Callable[[Path], Path | str]]:
         "x" * 200,
         os.fsdecode(b"\xff.dcm"),
     ]
-    found |= {f"named {name[:20]!a}": functools.partial(named, name) for name in names}
+    found |= {f"named {name[:20]!a}": functools.partial(_named, name) for name in names}
     devices = [name for name in ("/dev/zero", "/dev/null", "/dev/random", "/dev/tty", "/dev/stdin") if Path(name).exists()]
     return found | {name: functools.partial(lambda name, folder: Path(name), name) for name in devices}

@@ -32,8 +32,7 @@ def import_cbis(source: Path, options: Options, progress: Progress | None) -> Im
     if not tables:
         raise BadManifest(
             f"{source}: expected CBIS-DDSM's case tables (mass_case_description_train_set.csv, calc_..., ..._test_set.csv) "
-            "beside "
-            "the images. Download them from the collection's page, and put them anywhere below this folder."
+            "beside the images. Download them from the collection's page, and put them anywhere below this folder."
         )
     cases, rejected = read_cases(tables)
     found.rejected += rejected
@@ -54,8 +53,7 @@ def import_cbis(source: Path, options: Options, progress: Progress | None) -> Im
     if skewed:
         report.notes.append(
             f"warning: {counted(len(skewed), 'mask has', 'masks have')} another shape than the film (the two scale factors "
-            "differ "
-            f"by more than 1 %), marked in lesions: {', '.join(skewed[:3])}"
+            f"differ by more than 1 %), marked in lesions: {', '.join(skewed[:3])}"
         )
     return report
 

@@ -116,16 +116,14 @@ def _notes(report: ImportReport, sideless: list[str]) -> list[str]:
     notes = []
     if sideless:
         notes.append(
-            f"warning: {counted(len(sideless), 'image names', 'images name')} no side (first: {sideless[0]}): labels are of "
-            "a breast, "
-            "so these are unlabelled. The DICOM files say the side"
+            f"warning: {counted(len(sideless), 'image names', 'images name')} no side (first: {sideless[0]}): labels are of a "
+            "breast, so these are unlabelled. The DICOM files say the side"
         )
     without = int((frame["label"] == "").sum())
     if without:
         notes.append(
             f"{counted(without, 'image is', 'images are')} of a breast without a row in the table, and unlabelled: the "
-            "collection "
-            "does not say that it is healthy. rule=pathology-assume-normal takes it for benign"
+            "collection does not say that it is healthy. rule=pathology-assume-normal takes it for benign"
         )
     shares: Counter[str] = Counter()
     for subset, part in frame[frame["label"] != ""].groupby("subset"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.importers.base import VERIFY, FileCheck, ImportReport, Options, Progress, check_files, rows_to_frame, ticking
-from core.data.importers.tree import Tree
+from core.data.importers.tree import IMAGES, Tree
 from core.data.importers.vocabulary import split_of
 from core.data.label_rules import RULES, rule_named
 from core.data.lesions import Lesion, lesions_text
@@ -58,6 +58,20 @@ class Collection:
     def patient(self, identifier: str) -> str:
         """A patient's identifier, which no other collection has."""
         return f"{self.name}:{identifier}"
+
+    def images_by(self, key: Callable[[Path], str], otherwise: str) -> dict[str, Path]:
+        """Images by what `key` makes of their path, the DICOM file where there are copies of it; `otherwise`: why an image
+        without a key ("") is left out."""
+        files: dict[str, Path] = {}
+        for path in sorted(self.tree.images, key=lambda path: (IMAGES.index(path.suffix.lower()), path)):
+            name = key(path)
+            if not name:
+                self.reject(path, otherwise)
+            elif name in files:
+                self.reject(path, f"the same image as {files[name]}")
+            else:
+                files[name] = path
+        return files
 
     def finish(
         self,
@@ -124,8 +138,7 @@ class Collection:
         if several and how == "repaired":
             self.repairs.append(
                 f"{counted(len(several), 'patient')} stood in several parts of the official split: all their images are in "
-                "train "
-                f"now; {counted(moved, 'image')} moved there, {counted(both, 'image')} stood in both parts"
+                f"train now; {counted(moved, 'image')} moved there, {counted(both, 'image')} stood in both parts"
             )
         elif several:
             self.notes.append(

@@ -14,7 +14,7 @@ from core.data.importers.records import TABLES
 from core.data.importers.tree import IMAGES, Tree
 from core.data.label_rules import BENIGN, MALIGNANT, NORMAL
 from core.data.lesions import Lesion
-from core.data.tables import read_text
+from core.data.table_text import read_text
 from core.data.workbooks import is_workbook, read_sheets
 from core.errors import BadManifest
 
@@ -48,9 +48,8 @@ def import_dmid(source: Path, options: Options, progress: Progress | None) -> Im
         if name not in findings:
             found.reject(path, f"not listed in {table.name}")
     found.unknown.append(
-        "patients: the set names none, and neighbouring numbers may well be one. Each image counts as a patient, so no "
-        "split can be "
-        "safe and no score is patient-level"
+        "patients: the set names none, and neighbouring numbers may well be one. Each image counts as a patient, so no split "
+        "can be safe and no score is patient-level"
     )
     found.notes.append(
         "lesions are its mask files; the table's centres and radii are left out, for nobody says where y counts from"
@@ -67,8 +66,7 @@ def _rows(source: Path, tree: Tree) -> tuple[Path, list[Cells]]:
             return path, rows
     raise BadManifest(
         f"{source}: expected DMID's Metadata.xlsx (rows such as IMG001, MLOLT, G, CIRC, B) beside DICOM Images and TIFF "
-        "Images, it is "
-        "missing."
+        "Images, it is missing."
     )
 
 

@@ -31,7 +31,7 @@ from core.data.importers.tree import Tree
 from core.data.importers.vocabulary import split_of
 from core.errors import BadManifest, UnreadableImage
 from core.images.files import format_of_file
-from core.wording import counted
+from core.wording import counted, first_few
 
 
 def import_folder(source: Path, options: Options, progress: Progress | None) -> ImportReport:
@@ -63,8 +63,7 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     if found.contrary:
         notes.append(
             f"warning: {counted(len(found.contrary), 'file lies', 'files lie')} in a folder of one label inside a folder of "
-            "the other, so nobody knows "
-            "which is right: they were left out"
+            "the other, so nobody knows which is right: they were left out"
         )
     if found.splits:
         notes.append(f"splits: {', '.join(f'{name} is {split}' for name, split in found.splits.items())}")
@@ -124,11 +123,9 @@ def _without_masks(
         notes.append(f"warning: all {len(kept)} images have two grey levels only, as masks have: are they mammograms?")
     doubtful = [path.name for path, reason in zip(paths, reasons, strict=True) if not reason and says_mask(path)]
     if doubtful:
-        more = f" and {len(doubtful) - 5} more" if len(doubtful) > 5 else ""
         notes.append(
             f"warning: {counted(len(doubtful), 'image has', 'images have')} a word for a mask or a part in the path and "
-            f"{'was' if len(doubtful) == 1 else 'were'} taken for images: "
-            f"{', '.join(doubtful[:5])}{more}"
+            f"{'was' if len(doubtful) == 1 else 'were'} taken for images: {first_few(doubtful, 5)}"
         )
     return [pair for pair, reason in zip(kept, reasons, strict=True) if not reason], notes
 
@@ -184,8 +181,7 @@ def _copy_notes(rows: Sequence[dict[str, Any]]) -> list[str]:
         across = f"; {who} copies in several splits: leakage, which a training refuses"
     return [
         f"warning: {counted(len(copies), 'file is', 'files are')} augmented copies of {counted(images, 'image')}, by their "
-        "names "
-        f"(.rf.<hash>, _aug): the copies of an image share a patient{across}"
+        f"names (.rf.<hash>, _aug): the copies of an image share a patient{across}"
     ]
 
 
@@ -210,8 +206,7 @@ def _split_notes(files: Sequence[LabelledFile]) -> list[str]:
         if rest:
             notes.append(
                 f"warning: {counted(rest, 'image is', 'images are')} in no split folder, the others are: a training refuses "
-                "that. Move them, or empty "
-                "the split column"
+                "that. Move them, or empty the split column"
             )
     against = sum(bool(file.outer and file.inner and file.outer != file.inner) for file in files)
     if against:
@@ -244,10 +239,9 @@ def _beside(found: FoundFolders, rejected: list[tuple[str, str]]) -> list[str]:
             "label folders, left out, for want of a label"
         )
     if others:
-        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
         notes.append(
             f"{counted(len(others), 'file')} beside the folders "
-            f"{'is no image' if len(others) == 1 else 'are no images'}: {', '.join(others[:5])}{more}"
+            f"{'is no image' if len(others) == 1 else 'are no images'}: {first_few(others, 5)}"
         )
     if found.alone:
         notes.append(f"folders that name neither a split nor a label were left alone: {', '.join(counted_alone(found))}")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.wording import first_few
+
 # What systems and programs put beside images.
 _CLUTTER = {
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "dicomdir", "lockfile", "version"),
@@ -35,9 +37,8 @@ class Walk:
                 "(hidden ones, readme, Thumbs.db, DICOMDIR, __MACOSX)"
             )
         if self.again:
-            more = f" and {len(self.again) - 5} more" if len(self.again) > 5 else ""
-            named = ", ".join(map(str, self.again[:5]))
-            notes.append(f"links to folders that were read already, or lie above, were not followed: {named}{more}")
+            named = first_few(map(str, self.again), 5)
+            notes.append(f"links to folders that were read already, or lie above, were not followed: {named}")
         return notes
 
     def rejected(self) -> list[tuple[str, str]]:

@@ -69,13 +69,11 @@ def import_huang_lin(source: Path, options: Options, progress: Progress | None) 
     if unknown:
         found.unknown.append(
             f"patients of {counted(unknown, 'original image')} of INbreast: each counts as a patient of its own, so scores "
-            "are not "
-            "patient-level. inbreast=FOLDER with INbreast's files says who they are"
+            "are not patient-level. inbreast=FOLDER with INbreast's files says who they are"
         )
     found.notes.append(
         "every image holds a mass: there is no normal one. The images are INbreast's, MIAS's and DDSM's: never test on this "
-        "set what "
-        "was trained on one of those, or the reverse"
+        "set what was trained on one of those, or the reverse"
     )
     return found.finish(candidates, "pathology")
 

@@ -12,7 +12,7 @@ from xml.parsers.expat import ExpatError
 from core.data.importers.base import FileCheck, Importer, ImportReport, Options, Progress
 from core.data.importers.collection import DENSITY, Candidate, Collection, options_of
 from core.data.importers.records import Record, read_records
-from core.data.importers.tree import IMAGES, Tree
+from core.data.importers.tree import Tree
 from core.data.lesions import Lesion
 from core.data.tables import shown
 from core.errors import BadManifest
@@ -44,7 +44,7 @@ def import_inbreast(source: Path, options: Options, progress: Progress | None) -
     """A row of the table becomes a row of the manifest, joined by the number that begins the file's name."""
     found = Collection.begin("inbreast", source, options, progress)
     table = _table(source, found.tree)
-    files = _files(found)
+    files = found.images_by(_number, "its name does not begin with a number of INbreast")
     outlines = {path.stem: path for path in found.tree.files if path.suffix.lower() == ".xml"}
     odd_types: Counter[str] = Counter()
     candidates = []
@@ -74,8 +74,7 @@ def import_inbreast(source: Path, options: Options, progress: Progress | None) -
     if unknown:
         found.unknown.append(
             f"patients of {counted(unknown, 'image')}: the name has lost its second part, which is the patient. Each counts "
-            "as a "
-            "patient of its own, so scores are not patient-level"
+            "as a patient of its own, so scores are not patient-level"
         )
     found.unknown.append("ages and scanners were removed by the collection's authors")
     unplaced: list[str] = []
@@ -83,8 +82,7 @@ def import_inbreast(source: Path, options: Options, progress: Progress | None) -
     if unplaced:
         report.notes.append(
             f"warning: {counted(len(unplaced), 'image has', 'images have')} another shape than INbreast's (first: "
-            f"{unplaced[0]}): it "
-            "was cropped or stretched, so the outlines were left out"
+            f"{unplaced[0]}): it was cropped or stretched, so the outlines were left out"
         )
     return report
 
@@ -93,6 +91,11 @@ def number_of(record: Record) -> str:
     """The number that names a row's file: workbooks write it with .0, and have totals below the table."""
     text = record["File Name"].removesuffix(".0")
     return text if text.isascii() and text.isdecimal() and len(text) >= 6 else ""
+
+
+def _number(path: Path) -> str:
+    match = _NAME.fullmatch(path.stem)
+    return match[1] if match is not None else ""
 
 
 def patient_tokens(tree: Tree) -> dict[str, str]:
@@ -113,20 +116,6 @@ def _table(source: Path, tree: Tree) -> Path:
         return tables[0]
     old = "; there is an old workbook (.xls): save its first sheet as INbreast.csv" if tree.named(r"INbreast\.xls") else ""
     raise BadManifest(f"{source}: expected INbreast.csv (columns {', '.join(_NEEDED)}) beside AllDICOMs, it is missing{old}.")
-
-
-def _files(found: Collection) -> dict[str, Path]:
-    """Images by number; a DICOM file wins over a copy of it."""
-    files: dict[str, Path] = {}
-    for path in sorted(found.tree.images, key=lambda path: (IMAGES.index(path.suffix.lower()), path)):
-        match = _NAME.fullmatch(path.stem)
-        if match is None:
-            found.reject(path, "its name does not begin with a number of INbreast")
-        elif match[1] in files:
-            found.reject(path, f"the same image as {files[match[1]]}")
-        else:
-            files[match[1]] = path
-    return files
 
 
 def _candidate(found: Collection, record: Record, number: str, path: Path, lesions: list[Lesion]) -> Candidate:

@@ -16,7 +16,7 @@ from core.data.manifest import TRUTH, number
 from core.data.tables import shown
 from core.errors import BadManifest
 from core.images.dicom.reader import years_of
-from core.wording import counted
+from core.wording import counted, first_few
 
 _LISTS = {"lesions": 4, "lesion_circles": 3}  # numbers in each entry
 OLDEST = 120  # years: an age above is a mistake, or stands for one that is not known (999)
@@ -85,8 +85,7 @@ def merge(rows: Sequence[TableRow]) -> Merged:
             "is malignant" + (f"; {mixed} of them have malignant and other rows" if mixed else "")
         )
     if unclear:
-        more = f" and {len(unclear) - 5} more" if len(unclear) > 5 else ""
-        notes.append(f"images whose rows name different sides or views have neither: {', '.join(unclear[:5])}{more}")
+        notes.append(f"images whose rows name different sides or views have neither: {first_few(unclear, 5)}")
     return Merged(kept, sorted(rejected), notes)
 
 

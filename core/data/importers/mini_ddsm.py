@@ -47,8 +47,7 @@ def import_mini_ddsm(source: Path, options: Options, progress: Progress | None) 
         case = _CASE.match(record["fileName"])
         if status is None or case is None:
             found.reject(where, f"Status {shown(record['Status'])}, fileName {shown(record['fileName'])}: expected Normal, "
-                "Benign or "
-                                "Cancer, and a name such as A_1329_1.LEFT_CC.jpg")  # fmt: skip
+                "Benign or Cancer, and a name such as A_1329_1.LEFT_CC.jpg")  # fmt: skip
             continue
         if path is None:
             found.reject(where, f"no image {shown(record['fullPath'] or record['fileName'])} here")
@@ -86,9 +85,8 @@ def _tables(source: Path, tree: Tree) -> tuple[Path, list[Path]]:
     tables = [path for path in every if path not in further] or further[:1]
     if not tables:
         raise BadManifest(
-            f"{source}: expected mini-DDSM's DataWMask.xlsx (columns {', '.join(_NEEDED)}) beside Normal, Benign and "
-            "Cancer, it is "
-            "missing. It comes with the download."
+            f"{source}: expected mini-DDSM's DataWMask.xlsx (columns {', '.join(_NEEDED)}) beside Normal, Benign and Cancer, "
+            "it is missing. It comes with the download."
         )
     return tables[0], [path for path in further if path != tables[0]]
 

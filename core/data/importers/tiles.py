@@ -18,8 +18,6 @@ def require_no_tiles(tree: Tree) -> None:
     raise BadManifest(
         f"{tree.root}: expected image files, got TFRecord or NumPy tiles ({tiles.name}), as of the set 'ddsm-mammography'. It "
         "cannot become a manifest: its tiles of 299 px name no patient, each lesion is in it three times, label_normal = 1 "
-        "means "
-        "a lesion and not cancer, and the negatives come from another collection than the positives. Take its source, "
-        "CBIS-DDSM "
-        "(https://www.cancerimagingarchive.net/collection/cbis-ddsm/), and import it as cbis-ddsm."
+        "means a lesion and not cancer, and the negatives come from another collection than the positives. Take its source, "
+        "CBIS-DDSM (https://www.cancerimagingarchive.net/collection/cbis-ddsm/), and import it as cbis-ddsm."
     )

@@ -11,7 +11,7 @@ from core.data.importers.base import Importer, ImportReport, Options, Progress
 from core.data.importers.collection import Candidate, Collection, options_of
 from core.data.importers.merging import sound
 from core.data.importers.records import Record, Records, read_records
-from core.data.importers.tree import IMAGES, Tree
+from core.data.importers.tree import Tree
 from core.data.label_rules import worst_grade
 from core.data.lesions import Box, Lesion
 from core.data.manifest import number
@@ -44,7 +44,7 @@ def import_vindr(source: Path, options: Options, progress: Progress | None) -> I
     for table in (breasts, findings):
         for record in table or ():
             images[record["image_id"].lower()].append(record)
-    files = _files(found)
+    files = found.images_by(_id, "its name is no id of an image (32 digits and letters a to f)")
     metadata = _metadata(found)
     candidates = []
     for image, records in images.items():
@@ -62,8 +62,7 @@ def import_vindr(source: Path, options: Options, progress: Progress | None) -> I
     if unseen:
         found.notes.append(
             f"{counted(unseen, 'image has', 'images have')} a breast of BI-RADS 4 or 5 but no finding in this view: the "
-            "breast's label "
-            "stays (rule=findings-from-4 takes what is drawn)"
+            "breast's label stays (rule=findings-from-4 takes what is drawn)"
         )
     found.unknown.append("patients: a study stands for one, as there is no other key")
     return found.finish(candidates, _RULES[0])
@@ -74,8 +73,7 @@ def _tables(source: Path, tree: Tree) -> tuple[Records | None, Records | None]:
     if not findings and not breasts:
         raise BadManifest(
             f"{source}: expected VinDr-Mammo's finding_annotations.csv or breast-level_annotations.csv beside images/, got "
-            "neither. "
-            "They come with the download from PhysioNet, and with most PNG copies."
+            "neither. They come with the download from PhysioNet, and with most PNG copies."
         )
     return (
         read_records(findings[0], _FINDINGS) if findings else None,
@@ -83,18 +81,10 @@ def _tables(source: Path, tree: Tree) -> tuple[Records | None, Records | None]:
     )
 
 
-def _files(found: Collection) -> dict[str, Path]:
-    """Images by their id: <study>/<image>.dicom, or <study>_<image>.png."""
-    files: dict[str, Path] = {}
-    for path in sorted(found.tree.images, key=lambda path: (IMAGES.index(path.suffix.lower()), path)):
-        match = _IMAGE_ID.fullmatch(path.stem)
-        if match is None:
-            found.reject(path, "its name is no id of an image (32 digits and letters a to f)")
-        elif match[1].lower() in files:
-            found.reject(path, f"the same image as {files[match[1].lower()]}")
-        else:
-            files[match[1].lower()] = path
-    return files
+def _id(path: Path) -> str:
+    """Of <study>/<image>.dicom, or <study>_<image>.png."""
+    match = _IMAGE_ID.fullmatch(path.stem)
+    return match[1].lower() if match is not None else ""
 
 
 def _metadata(found: Collection) -> dict[str, Record]:

@@ -39,11 +39,9 @@ def subgroups(material: Material) -> Section:
     text = (
         f"{counted(len(found), 'group')} on the {words} set. {len(compared)} {'was' if len(compared) == 1 else 'were'} "
         f"compared with all other images whose value is known, in {counted(count_tests(found), 'test')}, for which the p "
-        "values are adjusted "
-        f"(Holm); {len(small)} of the groups {'differs' if len(small) == 1 else 'differ'} at 0.05 after that. A group that "
-        "does not differ has not been shown to be equal: most groups are small, and groups overlap in "
-        "what else sets them apart. "
-        f"{equivalence_sentence(found, evaluation.equivalence_margin, evaluation.summary.confidence)} "
+        f"values are adjusted (Holm); {len(small)} of the groups {'differs' if len(small) == 1 else 'differ'} at 0.05 after "
+        "that. A group that does not differ has not been shown to be equal: most groups are small, and groups overlap in what "
+        f"else sets them apart. {equivalence_sentence(found, evaluation.equivalence_margin, evaluation.summary.confidence)} "
         f"{omnibus_sentence(evaluation.omnibus)}"
     )
     blocks: list[Block] = [Text(text.strip())]
@@ -143,10 +141,9 @@ def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin:
     note = (
         f"The group less all other images whose value is known; p adjusted for the {counted(count_tests(found), 'test')} of "
         f"the table (Holm). Not in it: an unknown value, and groups with fewer than {MIN_PATIENTS} "
-        f"{'patients' if known else 'images'} "
-        "of a class, or whose others have fewer. A dash: too few for this metric. Kinds of lesions are compared by "
-        f"sensitivity, among malignant images. Differs: an adjusted p below 0.05. Equivalent: the whole interval lies within "
-        f"±{margin:g}, the margin that was set; with neither word, nothing is shown."
+        f"{'patients' if known else 'images'} of a class, or whose others have fewer. A dash: too few for this metric. Kinds "
+        "of lesions are compared by sensitivity, among malignant images. Differs: an adjusted p below 0.05. Equivalent: the "
+        f"whole interval lies within ±{margin:g}, the margin that was set; with neither word, nothing is shown."
     )
     caption = f"Subgroups of the {words} set, differences from the other images, {confidence:.0%} intervals."
     heads = ("Group", "AUC", "Sensitivity", "Specificity")
@@ -224,8 +221,7 @@ def _further(found: Sequence[FurtherColumn]) -> Table:
     """What became of every column of the manifest that has no meaning of its own here."""
     note = (
         "Of the known columns age, image height and width and the number of images are numbers, all others categories. A "
-        "further "
-        "column is read by its name and values, never by labels; the settings `evaluation.numeric_columns` and "
+        "further column is read by its name and values, never by labels; the settings `evaluation.numeric_columns` and "
         "`evaluation.category_columns` count before that. What was found or decided about the case (its reading, biopsy or "
         "pathology) predicts the label, but is no shortcut that an image could show."
     )

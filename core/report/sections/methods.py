@@ -56,9 +56,8 @@ def sample_size(material: Material) -> Section:
     if not material.patients_known:
         said = (
             f"{_used(material)} No sample size was calculated beforehand by MammoLab. The test set has "
-            f"{counted(len(test), 'image')}, {int((test['label'] == 'malignant').sum()):,} of them malignant. How many "
-            "people stand "
-            "behind them is not known, so that nothing can be said of how many would be needed."
+            f"{counted(len(test), 'image')}, {int((test['label'] == 'malignant').sum()):,} of them malignant. How many people "
+            "stand behind them is not known, so that nothing can be said of how many would be needed."
         )
         return Section("sample-size", "Sample size", (Text(said), material.ask("sample_size")))
     patients = test.groupby("patient_id")["label"].agg(lambda labels: bool((labels == "malignant").any()))
@@ -78,8 +77,7 @@ def sample_size(material: Material) -> Section:
             Text(
                 f"At this share of events ({prevalence:.1%}), patients needed so that the {confidence:.0%} interval of a "
                 f"patient-level AUC is expected to be at most {WIDTH:g} wide (Riley et al. 2021, with Newcombe's standard "
-                f"error): {needed}."
-                f"{_achieved(material)}"
+                f"error): {needed}.{_achieved(material)}"
             )
         )
     return Section("sample-size", "Sample size", (*blocks, material.ask("sample_size")))
@@ -309,10 +307,9 @@ def _by_view(material: Material) -> str:
     if not views.per_view:
         return ""
     text = (
-        f" By the same rule, CC and MLO images each got a threshold of their own on the validation images of that view, where "
+        " By the same rule, CC and MLO images each got a threshold of their own on the validation images of that view, where "
         f"at least {MIN_VIEW_PATIENTS} {'patients' if material.patients_known else 'images'} of each class were such "
-        f"({views.words}); images of other or unknown "
-        "views are judged at the common threshold, chosen on all images."
+        f"({views.words}); images of other or unknown views are judged at the common threshold, chosen on all images."
     )
     if why := views.notes_words:
         text += f" {why[0].upper()}{why[1:]}."

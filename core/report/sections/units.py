@@ -79,11 +79,9 @@ def aggregation_blocks(material: Material) -> list[Block]:
     rows = tuple((each.name, "yes" if each.balanced else "no", stated_or_note(each.auc)) for each in found)
     note = (
         "No threshold enters here, and none of these rules was chosen by its result. Balanced: every patient enters with as "
-        "many breasts, or as many images, as every other. Random breasts: the mean over all draws there are; missing "
-        "breasts: the mean of "
-        f"{DRAWS} draws. The limits are score limits with DeLong's variance, of that mean in place of one comparison, "
-        "and do not cover "
-        "which were drawn."
+        "many breasts, or as many images, as every other. Random breasts: the mean over all draws there are; missing breasts: "
+        f"the mean of {DRAWS} draws. The limits are score limits with DeLong's variance, of that mean in place of one "
+        "comparison, and do not cover which were drawn."
     )
     head = ("One score a patient", "Balanced", "ROC AUC by patient")
     level = f"{evaluation.summary.confidence:.0%} intervals"

@@ -92,11 +92,10 @@ def _predictive(material: Material, evaluation: Evaluation | None) -> list[Block
         cells = (f"{metric.value:.1f} [{metric.low:.1f},\u00a0{metric.high:.1f}]" for metric in people)
         rows.append((words, stated(found.ppv), stated(found.npv), *cells))
     note = (
-        f"{LEVEL_TITLES[level]}, {at}, sensitivity {stated(point.sensitivity)}, specificity "
-        f"{stated(point.specificity)}. Per 1,000 {UNITS[level]}. A prevalence without a set is taken as known: its limits are "
-        "those of sensitivity and specificity alone. The last row is what happened in this set, with limits of its own shares. "
-        f"Holds only if those screened resemble these {UNITS[level]} in all but "
-        "how many are ill."
+        f"{LEVEL_TITLES[level]}, {at}, sensitivity {stated(point.sensitivity)}, specificity {stated(point.specificity)}. Per "
+        f"1,000 {UNITS[level]}. A prevalence without a set is taken as known: its limits are those of sensitivity and "
+        "specificity alone. The last row is what happened in this set, with limits of its own shares. Holds only if those "
+        f"screened resemble these {UNITS[level]} in all but how many are ill."
     )
     head = ("Prevalence", "PPV", "NPV", "Recalled per 1,000", "Found", "Missed", "False alarms")
     caption = f"What the frozen threshold would mean at other prevalences, {summary.confidence:.0%} intervals."

@@ -64,7 +64,7 @@ def _known_kind(kind: str) -> str:
 class Access:
     """One access to test images, or (see NOTES) what was decided after one.
 
-    `when`: UTC, ISO 8601, "" where an early version kept no time. `kind`: of KINDS or NOTES. `where`: page or command.
+    `when`: UTC, ISO 8601, "" where an early version recorded no time. `kind`: of KINDS or NOTES. `where`: page or command.
     `images`: how many of the test set. `run`: by which run ("" in a run's own record: by itself), or `manifest`: of which data
     set. `before_threshold`: whether the threshold of the run that is asked had not been frozen yet. `inherited`: the run that
     it was copied from when this one was forked. `times`: how many lines it stands for, the last of them at `last`. `keys` or
@@ -296,7 +296,7 @@ def _evaluations(folder: Path) -> list[Access]:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(folder / "evaluation.json", f"the entry of test: {error}") from error
     for number, (when, weights) in enumerate(times):
-        # Earlier ones were only counted: the first that is known stands for them too. A first version kept no time at all.
+        # Earlier ones were only counted: the first that is known stands for them too. A first version recorded no time at all.
         more = count - len(times) if number == 0 else 0
         found.append(
             Access(

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from core.data.file_inspection import content_hashes
 from core.data.manifest import REQUIRED, absolute
-from core.data.tables import decode, parse_table, read_text
+from core.data.table_text import decode, read_text
+from core.data.tables import parse_table
 from core.errors import LabError
 from core.files.untrusted import LARGE, read_bytes
 from core.runs.test_set.provenance import read_entries

@@ -27,7 +27,7 @@ from core.runs.test_set.accesses import (
     weights_of,
 )
 from core.runs.test_set.identity import TestSet, all_test_sets, test_set_of
-from core.wording import counted
+from core.wording import counted, first_few
 
 _NAMED = 5
 
@@ -166,8 +166,7 @@ def _day(when: str) -> str:
 
 
 def _names(models: Sequence[SeenBy]) -> str:
-    more = f" and {len(models) - _NAMED} more" if len(models) > _NAMED else ""
-    return ", ".join(each.run for each in models[:_NAMED]) + more
+    return first_few((each.run for each in models), _NAMED)
 
 
 def _models(found: Sequence[Scoring], current: str) -> list[SeenBy]:

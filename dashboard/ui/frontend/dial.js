@@ -90,16 +90,9 @@ export default function (component) {
 }
 
 function card({ name, title, help }) {
-  const box = document.createElement("div")
-  box.className = "card"
+  const lines = ["number", "limits", "was"].map((part) => element("div", { className: part }))
+  const box = element("div", { className: "card", title: help }, element("div", { className: "title", textContent: title }), ...lines)
   box.dataset.card = name
-  box.title = help
-  for (const part of ["title", "number", "limits", "was"]) {
-    const line = document.createElement("div")
-    line.className = part
-    if (part === "title") line.textContent = title
-    box.append(line)
-  }
   return box
 }
 

@@ -76,11 +76,6 @@ export default function (component) {
   }
 
   // ---------------------------------------------------------------- panels
-  const svg = (tag, attributes) => {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", tag)
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value)
-    return node
-  }
   const drawing = ({ width, height }) => svg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" })
   const outlines = (panel) => {
     const lines = drawing(panel)
@@ -91,18 +86,8 @@ export default function (component) {
     }
     return lines
   }
-  const text = (kind, words) => {
-    const line = document.createElement("div")
-    line.className = kind
-    line.textContent = line.title = words
-    return line
-  }
-  const box = (kind, ...children) => {
-    const made = document.createElement("div")
-    made.className = kind
-    made.append(...children)
-    return made
-  }
+  const text = (kind, words) => element("div", { className: kind, textContent: words, title: words })
+  const box = (kind, ...children) => element("div", { className: kind }, ...children)
   const load = async (blob) => {
     const image = new Image()
     image.src = URL.createObjectURL(blob)
@@ -119,17 +104,15 @@ export default function (component) {
         const frame = (made.frame = box("frame compare", box("side", base)))
         if (panel.map >= 0) {
           const map = await load(blobs[panel.map])
-          made.canvas = document.createElement("canvas")
-          made.canvas.setAttribute("role", "img")
-          made.canvas.setAttribute("aria-label", [panel.title, panel.detail, panel.note].filter(Boolean).join(". "))
+          const words = [panel.title, panel.detail, panel.note].filter(Boolean).join(". ")
+          made.canvas = element("canvas", { role: "img", ariaLabel: words })
           const reader = new OffscreenCanvas(made.width, made.height).getContext("2d")
           reader.drawImage(map, 0, 0)
           made.levels = reader.getImageData(0, 0, made.width, made.height).data.filter((_, index) => index % 4 === 0)
           URL.revokeObjectURL(map.src)
           made.lines = outlines(made)
-          made.bar = box("bar")
           const about = { role: "slider", tabIndex: 0, ariaLabel: "image and heatmap", ariaValueMin: "0", ariaValueMax: "100" }
-          Object.assign(made.bar, { ...about, hidden: true })
+          made.bar = element("div", { className: "bar", hidden: true, ...about })
           frame.append(box("side after", made.canvas, made.lines), made.bar)
         }
         if (panel.lesions.length) frame.append(box("side", lesionLines(panel.lesions, made.width, made.height)))
@@ -138,10 +121,8 @@ export default function (component) {
         frame.tabIndex = 0
         frame.setAttribute("role", "group")
         frame.setAttribute("aria-label", `${panel.title}: plus and minus zoom, arrow keys move, space hides the heatmap, ? lists keys`)
-        made.element = document.createElement("figure")
-        made.element.className = "panel"
-        made.element.append(frame, text("caption", panel.title))
-        if (panel.detail) made.element.append(text("detail", panel.detail))
+        const detail = panel.detail ? text("detail", panel.detail) : null
+        made.element = element("figure", { className: "panel" }, frame, text("caption", panel.title), detail)
         return made
       }),
     )
@@ -174,11 +155,7 @@ export default function (component) {
 
   // ---------------------------------------------------------------- controls
   colours.replaceChildren(
-    ...Object.keys(header.tables).map((name) => {
-      const option = document.createElement("option")
-      option.value = option.textContent = name
-      return option
-    }),
+    ...Object.keys(header.tables).map((name) => element("option", { value: name, textContent: name })),
   )
   colours.value = state.look.colormap
   colours.parentElement.hidden = header.signed

@@ -20,12 +20,8 @@ export default function (component) {
     root.querySelectorAll(".key .kind").forEach((each, kind) => (each.textContent = kinds[kind]))
     root.querySelector(".prevalence").textContent = step.prevalence
     root.querySelector(".sentence").textContent = step.sentence
-    const rows = step.rows.map((cells) => {
-      const line = document.createElement("tr")
-      line.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })))
-      return line
-    })
-    root.querySelector("tbody").replaceChildren(...rows)
+    const cells = (texts) => texts.map((textContent) => element("td", { textContent }))
+    root.querySelector("tbody").replaceChildren(...step.rows.map((texts) => element("tr", {}, ...cells(texts))))
     paint(root.querySelector("canvas"), step.people, getComputedStyle(root))
     root.querySelectorAll(".key b").forEach((each, kind) => (each.textContent = step.people[kind].toLocaleString("en")))
     bus.dials = { ...bus.dials, [state.data.dial]: state.index }

@@ -62,28 +62,16 @@ export default function (component) {
     root.querySelector(".fields").replaceChildren(...data.fields.map((field) => row(field)))
   }
   function row(field) {
-    const line = document.createElement("label")
-    const range = document.createElement("input")
-    const name = document.createElement("span")
-    name.textContent = field.label
-    line.title = field.help
+    const name = element("span", { textContent: field.label })
     if (field.kind === "switch") {
-      line.className = "switch"
-      range.type = "checkbox"
-      range.setAttribute("role", "switch")
-      range.onchange = () => (moved(), commit())
-      line.append(range, name)
+      const range = element("input", { type: "checkbox", role: "switch", onchange: () => (moved(), commit()) })
       state.fields[field.name] = { range }
-      return line
+      return element("label", { className: "switch", title: field.help }, range, name)
     }
-    line.className = "slide"
-    const number = document.createElement("input")
     const limits = { min: field.min, max: field.max, step: field.step }
-    Object.assign(range, { type: "range", ...limits })
-    Object.assign(number, { type: "number", ...limits })
+    const range = element("input", { type: "range", ariaLabel: field.label, ...limits })
+    const number = element("input", { type: "number", ariaLabel: `${field.label}, exact`, ...limits })
     range.dataset.name = field.name
-    range.setAttribute("aria-label", field.label)
-    number.setAttribute("aria-label", `${field.label}, exact`)
     range.oninput = () => {
       number.value = range.value
       moved()
@@ -96,9 +84,8 @@ export default function (component) {
       moved()
       commit()
     }
-    line.append(name, number, range)
     state.fields[field.name] = { range, number }
-    return line
+    return element("label", { className: "slide", title: field.help }, name, number, range)
   }
   state.wanted = data.values
   apply()

@@ -149,22 +149,10 @@ function measureAbove(root) {
 // open and close the list.
 function keyHelp(root, rows) {
   if (root.querySelector(".help")) return
-  const help = document.createElement("div")
-  help.className = "help"
-  const button = document.createElement("button")
-  Object.assign(button, { type: "button", textContent: "?", title: "Keys and mouse (?)" })
-  button.setAttribute("aria-label", "Keys and mouse")
-  const list = document.createElement("dl")
-  list.hidden = true
-  for (const [keys, what] of rows)
-    for (const [tag, text] of [
-      ["dt", keys],
-      ["dd", what],
-    ]) {
-      const cell = document.createElement(tag)
-      cell.textContent = text
-      list.append(cell)
-    }
+  const about = { type: "button", textContent: "?", title: "Keys and mouse (?)", ariaLabel: "Keys and mouse" }
+  const button = element("button", about)
+  const cells = rows.flatMap(([keys, what]) => [element("dt", { textContent: keys }), element("dd", { textContent: what })])
+  const list = element("dl", { hidden: true }, ...cells)
   const open = (on) => {
     list.hidden = !on
     button.setAttribute("aria-expanded", String(on))
@@ -175,8 +163,7 @@ function keyHelp(root, rows) {
     if (event.key === "?") open(list.hidden)
     else if (event.key === "Escape") open(false)
   })
-  help.append(button, list)
-  root.append(help)
+  root.append(element("div", { className: "help" }, button, list))
 }
 const KEYS = [
   ["wheel, + −", "zoom"],

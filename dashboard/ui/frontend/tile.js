@@ -1,10 +1,3 @@
-// A new element with these properties and children; children that are null are left out.
-function element(tag, properties, ...children) {
-  const made = Object.assign(document.createElement(tag), properties)
-  made.append(...children.filter((child) => child !== null))
-  return made
-}
-
 // An image on black, or a note in its place, over a coloured label, a caption and a detail: see `fillTile`.
 function tile(tag, { alt, label, color, caption, detail }) {
   const name = label ? element("span", { className: "label", textContent: label }) : null

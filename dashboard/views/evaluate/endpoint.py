@@ -34,9 +34,8 @@ def form(run: Run) -> None:
         level = st.selectbox("By", list(levels)[::-1], format_func=levels.__getitem__, key="evaluate:endpoint:level")
         reason = st.text_input("Why this one (optional, for the report)", key="evaluate:endpoint:reason", max_chars=500)
         st.caption(
-            f"Metrics at a threshold use the rule that is frozen: {rule}. Once the test set is evaluated, the "
-            "declaration stays; "
-            "a later one is written down as a change."
+            f"Metrics at a threshold use the rule that is frozen: {rule}. Once the test set is evaluated, the declaration "
+            "stays; a later one is written down as a change."
         )
         if st.button("Declare", type="primary", key="evaluate:endpoint:declare"):
             with notices.errors_shown():

@@ -70,7 +70,7 @@ _screening = component(
         f'<span><i class="{name}" style="{style}"></i><span class="kind"></span> <b></b></span>' for name, style in _KINDS
     )
     + '</div><small class="dot"></small></div></div>',
-    uses=("live",),
+    uses=("element", "live", "range"),
 )
 
 

@@ -26,7 +26,7 @@ _dial = component(
     '<span class="words"></span><button class="reset" hidden>Back to the one in use</button></div>'
     '<div class="slide"><input type="range" aria-label="Threshold"><div class="marks"><div class="mark"></div></div></div>'
     '<div class="cards"></div></div>',
-    uses=("live",),
+    uses=("element", "live", "range"),
 )
 
 SHARES = {

@@ -18,7 +18,7 @@ from dashboard.asgi import server
 from dashboard.cache import images, lesions, previews
 from dashboard.cache.images import ImageRef
 from dashboard.cache.lesions import Lesions, Polygon
-from dashboard.ui import forms
+from dashboard.ui import form_widgets
 from dashboard.ui.image_components import COMPARE, component, label_color
 
 HEIGHT = 600  # px of the picture
@@ -43,16 +43,16 @@ _preview = component(
     '<polyline class="now"/><polyline class="old"/></svg>'
     '<div class="axis"><span>black</span><span class="key">before</span><span class="key solid">after</span>'
     "<span>white</span></div></figure></div></div></div>",
-    uses=("envelope", "here", "lesions", "live", "swipe"),
+    uses=("element", "envelope", "here", "lesions", "live", "swipe"),
 )
 _sliders = component(
     "sliders",
     html='<div class="sliders"><div class="fields"></div><dl class="numbers" title="Inside the breast, after against before">'
     '<div><dt>local contrast</dt><dd class="contrast">–</dd></div><div><dt>noise</dt><dd class="noise">–</dd></div>'
     "</dl></div>",
-    uses=("envelope", "live"),
+    uses=("element", "envelope", "live", "range"),
 )
-_grid = component("grid", uses=("envelope", "here", "live", "tile"))
+_grid = component("grid", uses=("element", "envelope", "here", "live", "tile"))
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def sliders(recipe: Recipe, *, key: str, on_change: Callable[[], None]) -> None:
 
 def _limits(slide: Slide, value: float) -> tuple[float, float]:
     """The slider's range: the everyday one, or out to the recipe's bound on the side where the value lies beyond it."""
-    least, most = forms.bounds(Recipe.model_fields[slide.name])
+    least, most = form_widgets.bounds(Recipe.model_fields[slide.name])
     return slide.low if value >= slide.low else float(least or 0), slide.high if value <= slide.high else float(most or 0)
 
 

@@ -11,7 +11,7 @@ from core.images.encode import encode_png
 from core.inspection import parameter_words
 from core.runs import Run
 from core.runs.test_set.accesses import PREDICTION
-from core.wording import number, plain
+from core.wording import first_few, number, plain
 from dashboard.cache import images, lesions, results
 from dashboard.cache.images import ImageRef
 from dashboard.state import datasets, preferences, training_runs, widgets
@@ -164,9 +164,8 @@ def scoring(image: ImageRef, recipe: Recipe) -> None:
     components.run_picker(with_model=True, label="Model", key="preprocess:run")
     found = controls.from_model(run, recipe)
     if found:
-        named = "; ".join(f"{each.title}: {each.theirs}, here {each.ours}" for each in found[:NAMED])
-        more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
-        notices.warning(f"{run.name} was trained with another recipe. {named}{more}.")
+        named = first_few((f"{each.title}: {each.theirs}, here {each.ours}" for each in found), NAMED, "; ")
+        notices.warning(f"{run.name} was trained with another recipe. {named}.")
     if widgets.toggle("Score while tuning", "preprocess:score", default=False):
         score(run, image, recipe, foreign=bool(found))
 

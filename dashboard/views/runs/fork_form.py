@@ -34,10 +34,9 @@ def show(run: Run) -> None:
 
     base = starting_point(run)
     st.markdown(
-        "A fork is a new run that **starts from this one's best weights**, on the **same patients in the same splits** "
-        "(with another split its test set would hold patients that the model was trained on). "
-        "Architecture and data stay the same; change what you want to try. This run is not changed. Evaluations of its test "
-        "set count for the fork, too."
+        "A fork is a new run that **starts from this one's best weights**, on the **same patients in the same splits** (with "
+        "another split its test set would hold patients that the model was trained on). Architecture and data stay the same; "
+        "change what you want to try. This run is not changed. Evaluations of its test set count for the fork, too."
     )
     name = st.text_input("Name of the new run", key="fork:name", placeholder="date, architecture and a number")
     values = forms.fields(SCHEDULE, base, prefix=PREFIX)

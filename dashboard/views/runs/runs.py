@@ -12,7 +12,7 @@ from core.metrics.leakage_mark import leakage_warning_of
 from core.plots import METRIC_TITLES
 from core.runs import Run
 from core.runs.removal import foreign, is_link
-from core.wording import OPTIMISTIC, counted, duration, plain, shortened
+from core.wording import OPTIMISTIC, counted, duration, first_few, plain, shortened
 from dashboard.cache import results
 from dashboard.state import preferences, run_actions, settings, training_runs, widgets
 from dashboard.state.run_states import LAUNCHERS
@@ -245,8 +245,7 @@ def delete(run: Run, *, at_work: bool) -> None:
     notices.warning(words, icon="delete")
     others = foreign(run.path)
     everything = not others or st.checkbox(
-        f"Also delete what MammoLab did not make: {plain(', '.join(others[:10]))}"
-        + (f" and {len(others) - 10} more" if len(others) > 10 else ""),
+        f"Also delete what MammoLab did not make: {plain(first_few(others, 10))}",
         key=f"runs:everything:{run.name}",
     )
     typed = st.text_input("Type the run's name to delete it", key=f"runs:typed:{run.name}", placeholder=run.name)

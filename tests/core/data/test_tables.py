@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from core.data import tables
 from core.data.lesions import lesion_boxes
 from core.data.manifest import number, read_manifest
+from core.data.table_text import LARGEST
 from core.data.tables import MOST_COLUMNS, header_of, parse_table, table_text
 from core.errors import BadManifest
 
@@ -78,7 +79,7 @@ def test_what_is_beyond_a_limit_is_refused_in_a_few_words(tmp_path: Path, conten
 def test_a_file_larger_than_any_manifest_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "huge.csv"
     with path.open("wb") as stream:
-        stream.truncate(tables.LARGEST + 1)
+        stream.truncate(LARGEST + 1)
     with pytest.raises(BadManifest, match="expected a table of at most 256 MB"):
         read_manifest(path)
 

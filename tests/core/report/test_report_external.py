@@ -19,7 +19,7 @@ from core.report import gather
 from core.report.document import Missing, Row, Section, Table, Warn
 from core.report.material import read_material
 from core.report.sections import external
-from core.report.sections.closing import limits
+from core.report.sections.discussion import limits
 from core.report.sections.front import abstract
 from core.report.words import stated
 

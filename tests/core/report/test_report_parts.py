@@ -26,7 +26,7 @@ from core.report.notes import Notes, questions, read_notes
 from core.report.page import prose
 from core.report.precision import auc_standard_error, participants_needed
 from core.report.sections.checks import heatmap_audit, verdict, worrying
-from core.report.sections.closing import limits
+from core.report.sections.discussion import limits
 from core.report.words import stated, years
 
 # The level of the intervals, where a test does not set another.

@@ -145,7 +145,7 @@ def test_a_junction_of_windows_is_a_link(bad: Run, monkeypatch: pytest.MonkeyPat
     from core.runs import folder
 
     (bad.path / "predictions").mkdir(exist_ok=True)
-    monkeypatch.setattr(folder, "_is_junction", lambda entry: entry.name == "predictions")
+    monkeypatch.setattr(folder, "is_junction", lambda entry: entry.name == "predictions")
     assert irregular_entry(bad.path).startswith("predictions is ")
 
 

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.config import Config
 from dashboard.state import preferences
-from dashboard.ui import forms
+from dashboard.ui import form_widgets, forms
 
 
 def _whole_form() -> None:
@@ -98,7 +98,7 @@ def test_the_kind_of_widget_follows_the_type_of_the_field(form: AppTest, kind: s
 def test_rates_are_written_scientifically_and_shares_plainly(path: str, expected: str) -> None:
     section, name = path.split(".")
     info = type(getattr(Config(), section)).model_fields[name]
-    assert forms.number_format(info)[0] == expected
+    assert form_widgets.number_format(info)[0] == expected
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,162 @@
+"""What the Explain page shows of images: verdicts, warnings, and heatmaps with what they mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.wording import plain
+from dashboard.cache import results
+from dashboard.cache.explanations import Ask, Explained, View, without_map
+from dashboard.state import preferences
+from dashboard.ui import chance_notices, notices
+from dashboard.views.explain import panels
+from dashboard.views.explain.comparison import Case
+from dashboard.views.explain.saving import PICTURES, Display, store_style, style
+
+if TYPE_CHECKING:
+    from core.gradcam.cam_layers import LayerChoice
+
+PICTURE_HEIGHT = 640  # px, at most: as high as the window leaves room for (frontend/heat.css)
+PICTURE_RATIOS = (0.6, 1.35)  # width to height of a picture's frame, least and most
+
+
+def method_title(method: str) -> str:
+    """`Grad-CAM` for gradcam."""
+    from core.gradcam import METHODS
+
+    return METHODS.get(method, method).partition(":")[0]
+
+
+def layer_title(choice: LayerChoice) -> str:
+    """A layer with the size of its map, columns × rows: `last layer (20 × 32)`."""
+    return f"last layer ({choice.columns} × {choice.rows})" if choice.usual else choice.title
+
+
+def no_verdicts(shown: list[Case], found: list[Explained]) -> None:
+    """Why there is no verdict, in its place; then the image without a map."""
+    refusals(shown, [each if each.heat is None else None for each in found])
+    notes(shown, found)
+    pieces = []
+    for case, each in zip(shown, found, strict=True):
+        height, width = each.prediction.prepared.pixels.shape
+        view = without_map(each)
+        pieces.append(panels.Panel(view, f"Model input, {width} × {height} px", case.image.name, bare=True))
+    show_panels(pieces, Ask(), subject=shown[0].image.key, linked=False)
+    if any(each.heat is not None for each in found):
+        how_to_read()
+
+
+def refusals(shown: list[Case], refused: list[Explained | None]) -> None:
+    """Why images get no verdict; None for one that gets one."""
+    for case, each in zip(shown, refused, strict=True):
+        if each is not None:
+            about = f"{case.name}: " if len(shown) > 1 else ""
+            chance_notices.no_verdict(each.prediction, "explain", case.image.key, about=about)
+
+
+def verdicts(shown: list[Case], found: list[Explained]) -> None:
+    """Score, decision and truth in a row: of one image, or of two side by side."""
+    row = shown[0].row
+    truth = "" if row is None else str(row["label"])
+    predictions = [each.prediction for each in found]
+    refusals(shown, [each if each.prediction.scored_anyway else None for each in found])
+    if len(shown) > 1:
+        parts = [
+            labelled(f"{case.name}: score", f"{prediction.score:.3f}", chance_notices.decided(prediction))
+            for case, prediction in zip(shown, predictions, strict=True)
+        ]
+        st.markdown("   ·   ".join(parts))
+        return
+    prediction = predictions[0]
+    right = "" if not truth or prediction.decision is None else ("correct" if truth == prediction.decision else "wrong")
+    parts = [
+        labelled("Decision", prediction.decision or "none", "scored anyway" if prediction.refusal else right),
+        labelled("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold_words}"),
+        labelled("Truth", truth or "not known", ""),
+    ]
+    st.markdown("   ·   ".join(parts))
+    if prediction.decision is not None and (placed := chance_notices.placed(shown[0].run, prediction)):
+        st.markdown(placed)
+
+
+def labelled(name: str, value: str, detail: str) -> str:
+    """One part of the row above the pictures: what it is, its value, and what else there is to say."""
+    more = f" ({plain(detail)})" if detail else ""
+    return f"{plain(name)} **{plain(value)}**{more}"
+
+
+def picture(shown: list[Case], found: list[Explained], views: list[View], ask: Ask, display: Display) -> None:
+    """The panels on black, then how to read them."""
+    height, width = views[0].image.shape
+    where = "Model input" if display.place == "input" else "Original"
+    alone = len(shown) == 1
+    pieces = [panels.Panel(views[0], f"{where}, {width} × {height} px", shown[0].image.name, bare=True)] if alone else []
+    for case, each, view in zip(shown, found, views, strict=True):
+        heat = each.drawn
+        what = "Evidence for either class" if heat.target == "both" else f"Evidence for {heat.target}"
+        layer = next((each for each in results.layer_choices(case.run) if each.name == heat.layer), None)
+        detail = f"{method_title(heat.method)}, {heat.layer if layer is None else layer_title(layer)}"
+        if display.beside == "view":
+            detail = f"{case.image.name} · {detail}"
+        if display.beside == "run":
+            prepared = each.prediction.prepared
+            rows, columns = prepared.pixels.shape
+            detail += f" · input {columns} × {rows} px, recipe {prepared.recipe_hash[:8]}"
+        name = what if alone else f"{case.name}: {what.lower()}"
+        pieces.append(panels.Panel(view, name, detail, note=map_note(case, each)))
+    subject = shown[0].image.key + display.place
+    show_panels(pieces, ask, subject=subject, linked=display.beside != "view")
+    how_to_read()
+
+
+def show_panels(pieces: list[panels.Panel], ask: Ask, *, subject: str, linked: bool) -> None:
+    """Pictures in a row, at the size and in the colours of this page."""
+    height, width = pieces[0].view.image.shape
+    # What the ends of the colour bar mean, and a line under it.
+    scale = ("0: none", "1: strongest", "Colours are relative to this image")
+    if ask.target == "both":
+        scale = ("benign", "malignant", "shares of the strongest in each image")
+    panels.show(
+        pieces,
+        key=PICTURES,
+        height=PICTURE_HEIGHT,
+        ratio=min(max(width / height, PICTURE_RATIOS[0]), PICTURE_RATIOS[1]),
+        look=style() | {"swipe": preferences.get("explain:swipe", False) is True},
+        scale=scale,
+        subject=subject,
+        linked=linked,
+        on_look=store_style,
+    )
+
+
+def how_to_read() -> None:
+    """What a heatmap is not, and how it is zoomed."""
+    st.caption(
+        "A heatmap shows which regions raised this network's score, not where a disease is. Do not compare the colours of two "
+        "images. Wheel or + − zooms, drag or arrows move, the space bar (held) hides the map. Press ? for all keys."
+    )
+
+
+def notes(shown: list[Case], found: list[Explained]) -> None:
+    """Above the picture: warnings of reader, preparation and gate."""
+    for case, each in zip(shown, found, strict=True):
+        name = f"{case.name}: " if len(shown) > 1 else ""
+        for warning in (*each.prediction.warnings, *([case.warning] if case.warning else [])):
+            notices.warning(f"{name}{warning}")
+
+
+def map_note(case: Case, found: Explained) -> str:
+    """A note on a map, written onto its picture: why it is empty, or that its method is unsuitable."""
+    from core.gradcam import AUTO
+
+    heat, parts = found.drawn, []
+    layer = next((choice.name for choice in results.layer_choices(case.run) if choice.name == heat.layer), "")
+    if heat.flat:
+        parts.append(f"No heatmap: {heat.reason}.")
+    elif heat.reason:
+        parts.append(f"One class has no colour: {heat.reason}.")
+    if reason := results.unfit_methods(case.run, layer).get(heat.method):
+        parts.append(f"{method_title(heat.method)} is unsuitable for this network: {reason}. Choose {AUTO} for a suitable one.")
+    return " ".join(parts)
