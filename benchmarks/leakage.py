@@ -102,7 +102,7 @@ def compared(paths: list[str]) -> list[tuple[int, int]]:
 
 
 def growth() -> None:
-    """Seconds of the search alone, on made-up codes: features drawn from common ones, each bit turned round with a chance of 12 %.
+    """Seconds of the search alone, on made-up codes: features like common ones, each bit turned round with a chance of 12 %.
     Every tenth image has a copy that shares 10 % of its features.
     """
     random = np.random.default_rng(0)

@@ -195,7 +195,10 @@ def _leakage(frame: pd.DataFrame) -> list[Problem]:
         )
         for patient, splits in leaking_patients(frame).items()
     ]
-    apart = [Problem("leakage", f"patient {each.words} ({len(each.rows)} images)", each.rows) for each in patients_written_apart(frame)]
+    apart = [
+        Problem("leakage", f"patient {each.words} ({len(each.rows)} images)", each.rows)
+        for each in patients_written_apart(frame)
+    ]
     return several + apart
 
 

@@ -107,7 +107,8 @@ class WrittenApart:
     @property
     def words(self) -> str:
         """What is written how and stands where, for one patient."""
-        return f"{' and '.join(map(shown, self.names[:_NAMED]))} (one patient, written in several ways) in {' and '.join(self.splits)}"
+        ways, where = " and ".join(map(shown, self.names[:_NAMED])), " and ".join(self.splits)
+        return f"{ways} (one patient, written in several ways) in {where}"
 
 
 def patients_written_apart(frame: pd.DataFrame) -> list[WrittenApart]:
@@ -195,9 +196,9 @@ def _require_one_spelling(frame: pd.DataFrame) -> None:
     named = "; ".join(each.words for each in apart[:_NAMED])
     more = f"; and {len(apart) - _NAMED} more" if len(apart) > _NAMED else ""
     raise Leakage(
-        f"{counted(len(apart), 'patient')} may stand in several splits under several spellings: {named}{more}. Write every patient "
-        "in one way, or have `data repair` write a manifest in which they stand in one split; if they are different people, "
-        "that does no harm."
+        f"{counted(len(apart), 'patient')} may stand in several splits under several spellings: {named}{more}. Write every "
+        "patient in one way, or have `data repair` write a manifest in which they stand in one split; if they are different "
+        "people, that does no harm."
     )
 
 

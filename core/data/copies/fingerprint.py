@@ -4,9 +4,10 @@ Local contrast is normalised, so that brightness, contrast, gamma and CLAHE chan
 2004) at fixed orientation: a copy is rotated by a few degrees at most. Opposite gradients count alike, so that an inverted copy
 has the same descriptors. Nothing depends on where the breast is: a copy may be cropped, or drawn upon.
 
-Each feature has two codes of 26 bits: on which side of as many directions its descriptor lies. A copy's features keep many codes,
-and two pictures share hardly any. The directions were learned from power-law noise, whose spectrum is a mammogram's (Burgess, Med
-Phys 2001), and each is even or odd under mirroring: the codes of a mirrored image are its own with some bits turned round.
+Each feature has two codes of 26 bits: on which side of as many directions its descriptor lies. A copy's features keep many
+codes, and two pictures share hardly any. The directions were learned from power-law noise, whose spectrum is a mammogram's
+(Burgess, Med Phys 2001), and each is even or odd under mirroring: the codes of a mirrored image are its own with some bits
+turned round.
 """
 
 from __future__ import annotations

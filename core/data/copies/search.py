@@ -2,8 +2,8 @@
 
 An inverted file (Zobel and Moffat, ACM Comput Surv 2006) lists the images of each code; an image's features vote for those that
 are listed under their codes, and a code counts the less, the more images have it. It is a sparse matrix of scipy (BSD-3), and
-counting the votes its product. Codes get one bit longer as the number of images doubles, and a list is cut off at some length, so
-that the work for an image stays the same.
+counting the votes its product. Codes get one bit longer as the number of images doubles, and a list is cut off at some length,
+so that the work for an image stays the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NEIGHBOURS = 16  # of an image
 # Bits of a code: as many as it takes to number the images, and so many more. Beyond the most, the table itself takes the time.
 _FEWEST_BITS, _MORE_BITS, _MOST_BITS = 18, 9, 25
 _LISTED = 64  # images of a code; where there are more, it votes for the first ones
-# Votes of a candidate with as many features as an image can have: in copies at least 2 but for 2 in 1,000 after four changes at once.
+# Votes of a candidate with as many features as an image can have: in copies at least 2, but for 2 in 1,000 after four changes.
 _VOTES = 1.6
 _ROWS = 512  # images that are looked up at a time
 
@@ -63,8 +63,8 @@ def candidate_pairs(
 
 @dataclass(frozen=True)
 class _Index:
-    """`features` uint32 (all features, 2), those of image i from `start[i]` to `start[i + 1]`, of `bits` each; `lists`: the weight
-    of each code in each image that it lists, sparse (codes, images).
+    """`features` uint32 (all features, 2), those of image i from `start[i]` to `start[i + 1]`, of `bits` each; `lists`: the
+    weight of each code in each image that it lists, sparse (codes, images).
     """
 
     features: NDArray[np.uint32]

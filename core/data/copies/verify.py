@@ -17,8 +17,8 @@ _NEAR = 1.5  # px: so close do features of a copy come to their place; tissue th
 _MATCHES = 0.6  # of the features that are each other's nearest lie near enough in a copy (at least 0.79)
 _FITTING = 0.5  # of those fit the map: in copies at least 0.54 (eight changes at once), in others at most 0.43
 _FEWEST = 20  # features that fit: in copies at least 31, but in pictures with hardly any
-# Of a cell's matches, so many fit in a copy, on an average of the cells, each by the root of its number of matches: at least 0.5
-# in copies. A text burned into two pictures fits in its own cells alone: at most 0.42.
+# Of a cell's matches, so many fit in a copy, on an average of the cells, each by the root of its number of matches: at least
+# 0.5 in copies. A text burned into two pictures fits in its own cells alone: at most 0.42.
 _CELLS = 0.47
 _GRID = 7
 _ROWS, _COLUMNS = 3, 2  # of cells that fit: a text fills one row or two
