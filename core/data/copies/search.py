@@ -22,6 +22,7 @@ from core.data.copies.fingerprint import CODES, FLIPS, MOST, flip_masks
 NEIGHBOURS = 16  # of an image
 # Bits of a code: as many as it takes to number the images, and so many more. Beyond the most, the table itself takes the time.
 _FEWEST_BITS, _MORE_BITS, _MOST_BITS = 18, 9, 25
+_SHORTER, _FEW = (0, 3), 1 << 13  # among so few images codes of two lengths vote, the second so many bits shorter
 _LISTED = 64  # images of a code; where there are more, it votes for the first ones
 # Votes of a candidate with as many features as an image can have: in copies at least 2, but for 2 in 1,000 after four changes.
 _VOTES = 1.6
@@ -63,23 +64,29 @@ def candidate_pairs(
 
 @dataclass(frozen=True)
 class _Index:
-    """`features` uint32 (all features, 2), those of image i from `start[i]` to `start[i + 1]`, of `bits` each; `lists`: the
-    weight of each code in each image that it lists, sparse (codes, images).
+    """`features` uint32 (all features, 2), those of image i from `start[i]` to `start[i + 1]`; of each code as many bits as
+    each of `lengths` says stand in a table. `lists`: the weight of each code of all tables in each image that it lists, sparse
+    (codes, images).
     """
 
     features: NDArray[np.uint32]
     start: NDArray[np.int64]
-    bits: int
+    lengths: tuple[int, ...]
     lists: csr_array
 
     @classmethod
     def of(cls, codes: Sequence[NDArray[np.uint32]]) -> _Index:
         bits = min(_MOST_BITS, max(_FEWEST_BITS, math.ceil(math.log2(len(codes))) + _MORE_BITS))
-        features = np.concatenate(codes) & np.uint32((1 << bits) - 1)
+        lengths = tuple(bits - less for less in (_SHORTER if len(codes) <= _FEW else (0,)))
+        features = np.concatenate(codes)
         sizes = np.array([len(each) for each in codes])
         images = np.repeat(np.arange(len(codes), dtype=np.int32), sizes)
-        lists = [_lists(features[:, number], images, (1 << bits, len(codes))) for number in range(CODES)]
-        return cls(features, np.concatenate([[0], np.cumsum(sizes)]), bits, vstack(lists, format="csr"))
+        lists = [
+            _lists(features[:, number] & np.uint32((1 << length) - 1), images, (1 << length, len(codes)))
+            for length in lengths
+            for number in range(CODES)
+        ]
+        return cls(features, np.concatenate([[0], np.cumsum(sizes)]), lengths, vstack(lists, format="csr"))
 
     def candidates(self, begin: int) -> Found:
         """The NEIGHBOURS of each of _ROWS images."""
@@ -87,13 +94,20 @@ class _Index:
         number = min(_ROWS, images - begin)
         own = slice(self.start[begin], self.start[begin + number])
         sizes = np.diff(self.start[begin : begin + number + 1])
-        rows = np.repeat(np.arange(number, dtype=np.int32), CODES * sizes)
+        rows = np.repeat(np.arange(number, dtype=np.int32), CODES * len(self.lengths) * sizes)
         enough = _VOTES * np.sqrt(np.minimum(sizes / MOST, 1))
-        table = (np.arange(CODES) << self.bits).astype(np.int32)
+        ends = np.cumsum([CODES * (1 << length) for length in self.lengths])
         parts = []
         for flip in range(len(FLIPS)):
-            mask = flip_masks()[flip] & np.uint32((1 << self.bits) - 1)
-            columns = (self.features[own] ^ mask).astype(np.int32) + table
+            turned = self.features[own] ^ flip_masks()[flip]
+            columns = np.concatenate(
+                [
+                    (turned & np.uint32((1 << length) - 1)).astype(np.int32)
+                    + (end - (CODES - np.arange(CODES, dtype=np.int32)) * (1 << length)).astype(np.int32)
+                    for length, end in zip(self.lengths, ends.tolist(), strict=True)
+                ],
+                axis=1,
+            )
             asked = csr_array((np.ones(len(rows), np.float32), (rows, columns.ravel())), (number, self.lists.shape[0]))
             asked.sum_duplicates()
             asked.data[:] = 1
