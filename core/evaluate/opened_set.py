@@ -11,8 +11,9 @@ import pandas as pd
 
 from core.data.manifest import is_excluded, left_out_notes, read_manifest
 from core.errors import BadManifest, NotEnoughData
+from core.evaluate.copied import Progress, copies_of
 from core.evaluate.external_set import ExternalSet, counts_of, external_set
-from core.evaluate.overlap import overlap_of
+from core.evaluate.overlap import overlap_of, with_patients
 from core.evaluate.result import OVERLAP, Excluded
 from core.evaluate.scoring import Scored
 from core.metrics.operating_points import DECIMALS
@@ -34,6 +35,23 @@ class OpenedSet:
     own: pd.DataFrame
     overlap: tuple[Excluded, ...]
     replaces: bool = False
+
+    def without_copies(self, rows: pd.DataFrame, progress: Progress | None = None) -> tuple[OpenedSet, pd.DataFrame]:
+        """Without the rows that show a picture of the run's own, and other images of their patients; nothing is scored.
+
+        Raises:
+            NotEnoughData: none is left.
+        """
+        copies, doubt = copies_of(self.own, rows, progress)
+        found = with_patients(rows, copies)
+        left = rows.drop(index=list(found))
+        if left.empty:
+            raise NotEnoughData(
+                f"{self.about.manifest}: every one of its images that are left to score shows a picture of the run's own "
+                f"(first: {next(iter(found.values()))}). It is no external test set of this run."
+            )
+        about = replace(self.about, doubts=(*self.about.doubts, *([doubt] if doubt else [])))
+        return replace(self, about=about, overlap=(*self.overlap, *_excluded(rows, found))), left
 
     def settled(self, rows: pd.DataFrame, scored: Scored) -> tuple[OpenedSet, Scored, pd.DataFrame]:
         """With what the files turned out to be: (the set, what counts in metrics, the scores of images without a label).

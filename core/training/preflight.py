@@ -41,7 +41,7 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     from core.data import assign_splits, require_trainable
     from core.data.identity import nobody_known
     from core.data.manifest import is_synthetic
-    from core.data.splits import leaking_patients
+    from core.data.splits import leaking_patients, patients_written_apart
     from core.model import check_model
     from core.model.device import pick_device_config
     from core.training.advice import about_classes
@@ -75,8 +75,8 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     steps = math.ceil(images / config.training.batch_size)
     unknown = nobody_known(frame)
     warnings: tuple[str, ...] = (_sentence(unknown),) if unknown else ()
-    if rows is not None and data.allow_leakage and (leaking := leaking_patients(rows)):
-        who = counted(len(leaking), "patient stands", "patients stand")
+    if rows is not None and data.allow_leakage and (leaking := len(leaking_patients(rows)) + len(patients_written_apart(rows))):
+        who = counted(leaking, "patient stands", "patients stand")
         warnings += (f"{who} in several splits, and leakage is allowed: every metric of this run will carry that mark.",)
     return Preflight(tuple(problems), tuple(notes), counts, steps, str(device.device) if device else "", warnings)
 
