@@ -43,9 +43,9 @@ def about_classes(train: pd.DataFrame, training: TrainingConfig, views: int = 1)
         more = f"Set training.advanced.accumulation_steps to {-(-once // training.batch_size)} and each comes once an epoch. "
         message = (
             f"Only {rarer} of {count} training {unit}s are {name}: less than two in the {together} of an update. They are "
-            f"drawn {drawn / rarer:.1f} times as often, and count {(count - drawn) / drawn:.1f} times as much as the others, so that "
-            f"every update sees both classes. {more if once <= _LARGE_UPDATE else ''}With training.imbalance=sampler they are "
-            f"drawn as often as the others. More {unit}s of that class help most."
+            f"drawn {drawn / rarer:.1f} times as often, and count {(count - drawn) / drawn:.1f} times as much as the others, "
+            f"so that every update sees both classes. {more if once <= _LARGE_UPDATE else ''}With training.imbalance=sampler "
+            f"they are drawn as often as the others. More {unit}s of that class help most."
         )
         found.append(WarningEvent(type="warning", about="imbalance", message=message))
     if training.imbalance == "none" and rarer < _RARE * count:

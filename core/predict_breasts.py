@@ -1,0 +1,277 @@
+"""Breasts for a model that judges all views of one together: files -> which are of one breast -> verdict, and a heatmap a view.
+
+An image that cannot be read, or that the model should not judge, is a missing view: the breast is judged from its other images,
+and the verdict says so. Images of different sides or patients get none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.data.importers.file_names import split_name
+from core.errors import BadRun, LabError, Refused, UnreadableImage
+from core.gradcam import Heatmap, heatmap_in_breast
+from core.images import read
+from core.images.headers import read_header
+from core.images.large_images import one_large_at_a_time
+from core.model.view_codes import CC, EITHER, MLO, view_code
+from core.predict import Predictor
+from core.prediction import BreastImage, BreastPrediction, Subject
+from core.wording import counted
+
+if TYPE_CHECKING:
+    from core.data.cache import CachedImage
+    from core.data.known_images import KnownImages
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whose image a file is. Only what comes from the same `source` ("manifest", "header", "name") can be compared."""
+
+    source: str
+    patient: str
+    side: str
+    exam: str = ""
+    view: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether patient and side are: without, the image is a breast of its own."""
+        return bool(self.patient and self.side)
+
+
+def predict_breast(
+    predictor: Predictor, files: Sequence[Path | str], *, views: Mapping[Path, str] | None = None, score_anyway: bool = False
+) -> BreastPrediction:
+    """Judge one breast from the files of all its images.
+
+    Args:
+        views: what files show ("CC", "MLO"), where the caller knows better than the run's manifest, the header and the name.
+        score_anyway: give a score, and no decision, also where there is a refusal.
+
+    Raises:
+        BadRun: the model judges single images.
+        UnreadableImage: none of the files can be read.
+    """
+    require_breasts(predictor)
+    if not files:
+        raise ValueError("expected the files of a breast, got none")
+    subjects: list[Subject] = []
+    unread: list[tuple[Path, str]] = []
+    for path in map(Path, files):
+        try:
+            with one_large_at_a_time():
+                subject = predictor.subject_of(read(path, window=predictor.recipe.voi_index), path)
+        except LabError as error:
+            unread.append((path, str(error)))
+            continue
+        view = (views or {}).get(path) or subject.view or split_name(path.stem).view
+        subjects.append(replace(subject, view=view))
+    if not subjects:
+        raise UnreadableImage(f"none of the {counted(len(unread), 'file')} of this breast can be read: {unread[0][1]}")
+    found = _judge(predictor, [subjects], score_anyway=score_anyway)[0]
+    gone = tuple(f"{path.name} is left out, as a missing view: {reason}" for path, reason in unread)
+    return replace(found, unread=tuple(unread), warnings=(*gone, *found.warnings))
+
+
+def predict_breasts(
+    predictor: Predictor,
+    files: Sequence[Path | str],
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    known: KnownImages | None = None,
+    score_anyway: bool = False,
+) -> Iterator[tuple[tuple[Path, ...], BreastPrediction | str]]:
+    """Judge the breasts that these files show, in the order of their first files: the files of each, and its prediction, or why
+    none of its files can be read.
+
+    Args:
+        progress: called with (files done, files).
+        known: a manifest that says which files are of one breast; the run's own is asked as well.
+    """
+    require_breasts(predictor)
+    done = 0
+    for paths, views in pair_files(predictor, files, known):
+        try:
+            yield paths, predict_breast(predictor, paths, views=views, score_anyway=score_anyway)
+        except UnreadableImage as error:
+            yield paths, str(error)
+        done += len(paths)
+        if progress is not None:
+            progress(done, len(files))
+
+
+def pair_files(
+    predictor: Predictor, files: Sequence[Path | str], known: KnownImages | None = None
+) -> list[tuple[tuple[Path, ...], dict[Path, str]]]:
+    """Which files are of one breast, with the view of each as far as it is known.
+
+    By patient, side and, where it is known, examination: as the manifest has them (`known`, else the run's own), else the DICOM
+    header, else the file's name (P7_L_CC.png) within its folder. A file of which nothing says whose, or which side, it is, is
+    a breast of its own.
+    """
+    groups: dict[Any, list[Path]] = {}
+    views: dict[Path, str] = {}
+    for path in map(Path, files):
+        found = identity_of(predictor, path, known)
+        views[path] = found.view
+        key = (found.source, found.patient, found.side, found.exam) if found.known else path
+        groups.setdefault(key, []).append(path)
+    return [(tuple(paths), {path: views[path] for path in paths if views[path]}) for paths in groups.values()]
+
+
+def identity_of(predictor: Predictor, path: Path, known: KnownImages | None = None) -> Identity:
+    """Whose image a file is, as `pair_files` has it."""
+    for manifest in (known, predictor.known_images):
+        row = None if manifest is None else manifest.row(path)
+        if row is not None:
+            return Identity("manifest", row["patient_id"], row["laterality"], row.get("exam_id", ""), row["view"])
+    try:
+        meta = read_header(path).meta
+    except UnreadableImage:  # whoever judges it says so
+        return Identity("", "", "")
+    parts = split_name(path.stem)
+    view = meta.view or parts.view
+    if meta.patient and meta.laterality:
+        return Identity("header", meta.patient, meta.laterality, view=view)
+    return Identity("name", f"{path.absolute().parent}/{parts.patient}", meta.laterality or parts.laterality, view=view)
+
+
+def predict_cached_breasts(
+    predictor: Predictor, breasts: Sequence[Sequence[tuple[str, CachedImage, str]]]
+) -> list[BreastPrediction]:
+    """As `predict_breast` for breasts whose images, (path, image, view) each, come from the cache of the model's recipe; in one
+    batch: the caller keeps it small."""
+    require_breasts(predictor)
+    return _judge(
+        predictor,
+        [
+            [
+                Subject(image.prepared(predictor.recipe), image.image_meta, image.warnings, path=Path(path), view=view)
+                for path, image, view in images
+            ]
+            for images in breasts
+        ],
+        score_anyway=False,
+    )
+
+
+def explain_breast(predictor: Predictor, breast: BreastPrediction, **options: Any) -> tuple[Heatmap, ...]:
+    """A heatmap for each image that the score was made from (`breast.used`): where in it the evidence for `target` is, the
+    other images being as they are.
+
+    Each is scaled for itself; `peak` compares them. `options` are those of core.gradcam.heatmap.
+
+    Raises:
+        Refused: there is no score.
+    """
+    if breast.score is None:
+        raise Refused(f"{breast.verdict} So there is no heatmap either. Ask for the score anyway to see one.")
+    pixels = [image.prepared.pixels for image in breast.used]
+    views = [view_code(image.view) for image in breast.used]
+    return tuple(heatmap_in_breast(predictor.model, pixels, views, place, **options) for place in range(len(pixels)))
+
+
+def require_breasts(predictor: Predictor) -> None:
+    """Raises BadRun: the model judges single images."""
+    if not predictor.judges_breasts:
+        raise BadRun(
+            "this model judges single images (model.views 1), and no breast from several: predict each image, or train a model "
+            "with model.views 2"
+        )
+
+
+def _judge(predictor: Predictor, breasts: Sequence[Sequence[Subject]], *, score_anyway: bool) -> list[BreastPrediction]:
+    """The one place where a breast becomes a verdict, or gets none. What is computed of each image is computed once."""
+    every = [subject for subjects in breasts for subject in subjects]
+    reasons = [predictor.refusal_of(subject) for subject in every]
+    seen = [number for number, reason in enumerate(reasons) if score_anyway or not reason]
+    features = predictor.features(np.stack([every[number].prepared.pixels for number in seen])) if seen else None
+    alone = None if features is None else predictor.alone(features)
+    place = {number: position for position, number in enumerate(seen)}
+    results, first = [], 0
+    for subjects in breasts:
+        numbers = range(first, first + len(subjects))
+        first += len(subjects)
+        looks = [
+            _Look(predictor, subject, reasons[number], place.get(number), alone)
+            for number, subject in zip(numbers, subjects, strict=True)
+        ]
+        results.append(_breast(predictor, looks, features, score_anyway=score_anyway))
+    return results
+
+
+class _Look:
+    """An image of a breast: where its features are (None: it was not looked at), why it is left out, and how far off it is."""
+
+    def __init__(
+        self, predictor: Predictor, subject: Subject, reason: str, place: int | None, alone: NDArray[np.float32] | None
+    ) -> None:
+        self.subject, self.place = subject, place
+        seen = None if place is None or alone is None else alone[place]
+        self.distance, too_far, self.doubts = predictor.distance_of(subject, seen, judged=place is not None)
+        self.reason = reason or too_far
+
+
+def _breast(predictor: Predictor, looks: Sequence[_Look], features: Tensor | None, *, score_anyway: bool) -> BreastPrediction:
+    kept = [look for look in looks if not look.reason]
+    refusal = _not_one(look.subject for look in looks) or ("" if kept else looks[0].reason)
+    used = kept or ([look for look in looks if look.place is not None] if score_anyway else [])
+    score = None
+    if features is not None and used and (score_anyway or not refusal):
+        rows = features[[look.place for look in used]]
+        score = predictor.breast_scores(rows, [len(used)], [look.subject.view for look in used])[0]
+    judged = None if refusal else score
+    doubts = [f"{_name(look)} is left out, as a missing view: {look.reason}" for look in looks if look.reason and kept]
+    doubts += [doubt for look in looks for doubt in look.doubts]
+    if (missing := _missing(used)) and len(kept) == len(used):
+        doubts.append(missing)
+    return BreastPrediction(
+        score=score,
+        threshold=predictor.threshold,
+        decision=None if judged is None else predictor.decide(judged),
+        images=tuple(_image(look, left_out="" if look in used or not used else look.reason) for look in looks),
+        warnings=predictor.warnings_of([look.subject for look in used or looks], doubts),
+        refusal=refusal,
+        calibrated=None if judged is None else predictor.probability(judged),
+    )
+
+
+def _image(look: _Look, *, left_out: str) -> BreastImage:
+    subject = look.subject
+    return BreastImage(subject.prepared, subject.meta, subject.view, left_out, look.distance, subject.mammogram, subject.path)
+
+
+def _name(look: _Look) -> str:
+    return look.subject.path.name if look.subject.path is not None else "an image"
+
+
+def _not_one(subjects: Iterable[Subject]) -> str:
+    """Why these images cannot be of one breast, as far as their files say; "" where nothing speaks against it."""
+    metas = [subject.meta for subject in subjects]
+    sides = sorted({str(meta.laterality) for meta in metas} - {""})
+    if len(sides) > 1:
+        return "its images are of both sides (L and R), and a breast has one"
+    if len({meta.patient for meta in metas} - {""}) > 1:
+        return "its images are of several patients"
+    return ""
+
+
+def _missing(used: Sequence[_Look]) -> str:
+    """That a view is missing, in words; "" where both are there, or may be."""
+    codes = [view_code(look.subject.view) for look in used]
+    if not codes:
+        return ""
+    lacking = [name for name, code in (("CC", CC), ("MLO", MLO)) if code not in codes]
+    if not lacking or (codes.count(EITHER) >= len(lacking) and len(codes) > 1):
+        return ""
+    if len(codes) == 1 and codes[0] == EITHER:
+        return "The breast was judged from one image of an unknown view: the other view is missing."
+    return f"The breast was judged without its {' and '.join(lacking)}."
