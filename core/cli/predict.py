@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,17 @@ from core.cli.arguments import Commands, add_command, frame_option, json_option,
 from core.cli.image_files import ImageFiles
 from core.cli.output import new_file, note, print_json, print_table, progress_bar
 from core.cli.workspace import open_run
-from core.errors import Refused
+from core.errors import BadRun, Refused
 
 # First lines of the tables that `predict` writes: now, and before there was a column `refusal`.
 _CSV_HEADS = (b"file,score,calibrated,decision,refusal,note", b"file,score,calibrated,decision,note")
 
 if TYPE_CHECKING:
     from core.gradcam import Evidence, Heatmap
-    from core.prediction import Prediction
+    from core.predict import Predictor
+    from core.prediction import BreastPrediction, Prediction
+
+Progress = Callable[[int, int], None]
 
 
 def add_commands(commands: Commands) -> None:
@@ -34,6 +38,13 @@ def add_commands(commands: Commands) -> None:
     )
     frame_option(parser)
     score_anyway_option(parser)
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="M.csv",
+        help="with a model of two views: which of the files are of one breast, and their views (default: the run's manifest, "
+        "DICOM headers, then file names such as P7_L_CC.png)",
+    )
     parser.add_argument("--csv", type=Path, metavar="out.csv", help="write the table to this file")
     json_option(parser)
 
@@ -86,11 +97,8 @@ def predict(arguments: argparse.Namespace) -> int:
     run = open_run(arguments.run)
     predictor = Predictor.from_run(run.path)
     record_files(arguments.files, PREDICTION, "predict", root=run.path.parent, run=run.path)
-    rows: list[dict[str, Any]] = []
-    wanted = {"frame": arguments.frame, "score_anyway": arguments.score_anyway}
     with progress_bar("predicting") as progress:
-        for path, result in zip(arguments.files, predictor.predict_many(arguments.files, progress, **wanted), strict=True):
-            rows.append(_prediction_row(path, result))
+        rows = list((_breast_rows if predictor.judges_breasts else _image_rows)(predictor, arguments, progress))
     if arguments.csv:
         import pandas as pd
 
@@ -101,7 +109,8 @@ def predict(arguments: argparse.Namespace) -> int:
         summary = {"run": run.name, "threshold": predictor.threshold, "view_thresholds": dict(predictor.thresholds.views)}
         print_json(summary | {"chance": predictor.chance or None, "predictions": rows})
     else:
-        print_table([_prediction_line(row) for row in rows], ("file", "score", "calibrated", "decision", "note"))
+        first = ("breast",) if predictor.judges_breasts else ("file",)
+        print_table([_prediction_line(row) for row in rows], (*first, "score", "calibrated", "decision", "note"))
         by_view = predictor.thresholds.words
         threshold = f"thresholds by view ({by_view})" if by_view else f"threshold {predictor.threshold:.3f}"
         threshold += ", chosen on validation"
@@ -113,24 +122,69 @@ def predict(arguments: argparse.Namespace) -> int:
     return 0 if all(row["score"] is not None for row in rows) else 1
 
 
-def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[str, Any]:
-    # The table is UTF-8, and a file name from another system may not be.
-    name = path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
+def _image_rows(predictor: Predictor, arguments: argparse.Namespace, progress: Progress) -> Iterator[dict[str, Any]]:
+    if arguments.manifest is not None:
+        raise BadRun("--manifest: this model judges single images, so nothing has to be paired. Leave it out.")
+    wanted = {"frame": arguments.frame, "score_anyway": arguments.score_anyway}
+    for path, result in zip(arguments.files, predictor.predict_many(arguments.files, progress, **wanted), strict=True):
+        yield _prediction_row(path, result)
+
+
+def _breast_rows(predictor: Predictor, arguments: argparse.Namespace, progress: Progress) -> Iterator[dict[str, Any]]:
+    """A row a breast."""
+    from core.data import read_manifest
+    from core.data.known_images import KnownImages
+    from core.predict_breasts import predict_breasts
+
+    if arguments.frame is not None:
+        raise BadRun("--frame: a model of two views takes the files of a breast, each with one image. Leave it out.")
+    known = None if arguments.manifest is None else KnownImages(read_manifest(arguments.manifest))
+    wanted = {"known": known, "score_anyway": arguments.score_anyway}
+    for paths, result in predict_breasts(predictor, arguments.files, progress, **wanted):
+        names = [_printable_path(path) for path in paths]
+        row = _empty_row(" + ".join(names)) | {"files": names}
+        if isinstance(result, str):
+            yield row | {"refusal": result, "note": result}
+            continue
+        left_out = [_printable_path(path) for path, _ in result.unread]
+        left_out += [_printable_path(image.path) for image in result.images if image.left_out and image.path is not None]
+        yield row | _verdict(result) | {"view": result.views or None, "threshold": result.threshold, "left_out": left_out}
+
+
+def _empty_row(name: str) -> dict[str, Any]:
     row: dict[str, Any] = {"file": name, "score": None, "calibrated": None, "decision": None, "refusal": None, "note": ""}
-    row |= {"view": None, "threshold": None, "threshold_basis": None}
-    if isinstance(result, tuple):
-        return row | {"refusal": result[1], "note": result[1]}
+    return row | {"view": None, "threshold": None, "threshold_basis": None}
+
+
+def _printable_path(path: Path) -> str:
+    # The table is UTF-8, and a file name from another system may not be.
+    return path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _verdict(result: Prediction | BreastPrediction) -> dict[str, Any]:
     notes = [result.verdict.rstrip("."), *(["scored anyway"] if result.scored_anyway else [])] if result.refusal else []
-    return row | {
+    return {
         "score": None if result.score is None else round(result.score, 6),
         "calibrated": None if result.calibrated is None else round(result.calibrated, 6),
         "decision": result.decision,
         "refusal": result.refusal or None,
         "note": "; ".join([*notes, *result.warnings]),
-        "view": result.view or None,
-        "threshold": result.threshold,
-        "threshold_basis": result.threshold_basis or None,
     }
+
+
+def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[str, Any]:
+    row = _empty_row(_printable_path(path))
+    if isinstance(result, tuple):
+        return row | {"refusal": result[1], "note": result[1]}
+    return (
+        row
+        | _verdict(result)
+        | {
+            "view": result.view or None,
+            "threshold": result.threshold,
+            "threshold_basis": result.threshold_basis or None,
+        }
+    )
 
 
 def _prediction_line(row: dict[str, Any]) -> tuple[str, ...]:

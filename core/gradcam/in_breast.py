@@ -19,7 +19,7 @@ class InBreast:
     """
 
     def __init__(self, model: Classifier, images: Tensor, views: Sequence[int], place: int) -> None:
-        """`images` (n, 1, H, W) of the breast; `views` are their kinds (core.model.view_codes); `place` is the one asked for."""
+        """`images` (n, 1, H, W) of the breast, `views` their kinds (core.model.view_codes), `place` the one asked about."""
         self._model = model
         others = [number for number in range(len(images)) if number != place]
         with frozen(model), torch.no_grad():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from core.errors import NotEnoughData
 from core.metrics.thresholds import ThresholdRule
@@ -21,6 +23,13 @@ NO_IMAGES = "the model judges a breast from all its images: there are no scores 
 def of_breasts(predictions: pd.DataFrame) -> bool:
     """Whether a row of these predictions is a breast, as a model of two views judges it, and not an image."""
     return PATHS in predictions.columns
+
+
+def images_of(predictions: pd.DataFrame) -> NDArray[np.int64]:
+    """How many images are behind each row, int64 (N,)."""
+    if not of_breasts(predictions):
+        return np.ones(len(predictions), dtype=np.int64)
+    return np.array([len(json.loads(cell)) for cell in predictions[PATHS]], dtype=np.int64)
 
 
 def unit_of(predictions: pd.DataFrame) -> Literal["image", "breast"]:
