@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -20,7 +20,15 @@ from torch import Tensor
 from core.data.known_images import KnownImages
 from core.errors import BadRun, LabError, RecipeMismatch, Refused
 from core.gate import Distance, doubts_of_origin, fit_gate, forward, read_gate, refusal_of_origin, statistics_of, write_gate
-from core.gradcam import SCORE_CHANNELS, Evidence, Heatmap, evidence, heatmap
+from core.gradcam import (
+    SCORE_CHANNELS,
+    Evidence,
+    Heatmap,
+    evidence,
+    evidence_in_breast,
+    heatmap,
+    heatmap_in_breast,
+)
 from core.images import read
 from core.images.large_images import LARGE, one_large_at_a_time
 from core.images.mammogram import ImageMeta, Mammogram
@@ -328,7 +336,11 @@ class Predictor:
             RecipeMismatch: it was prepared by another recipe than the model's.
         """
         prepared = self._explainable(image)
-        return heatmap(self.model, prepared, method=method, target=target, layer=layer, channels=channels, progress=progress)
+        wanted: dict[str, Any] = {"method": method, "layer": layer, "channels": channels, "progress": progress}
+        if self.judges_breasts:
+            view = image.view if isinstance(image, Prediction) else ""
+            return heatmap_in_breast(self.model, [prepared], [view_code(view)], 0, target=target, **wanted)
+        return heatmap(self.model, prepared, target=target, **wanted)
 
     def evidence(
         self,
@@ -344,6 +356,10 @@ class Predictor:
         Raises: as `explain`.
         """
         prepared = self._explainable(image)
+        if self.judges_breasts:
+            view = image.view if isinstance(image, Prediction) else ""
+            wanted: dict[str, Any] = {"method": method, "layer": layer, "channels": channels, "progress": progress}
+            return evidence_in_breast(self.model, [prepared], [view_code(view)], 0, **wanted)
         return evidence(self.model, prepared, method=method, layer=layer, channels=channels, progress=progress)
 
     def _explainable(self, image: Prediction | Prepared) -> Prepared:

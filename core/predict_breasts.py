@@ -17,12 +17,12 @@ from torch import Tensor
 
 from core.data.importers.file_names import split_name
 from core.errors import BadRun, LabError, Refused, UnreadableImage
-from core.gradcam import Heatmap, heatmap_in_breast
+from core.gradcam import Evidence, Heatmap, evidence_in_breast, heatmap_in_breast
 from core.images import read
 from core.images.headers import read_header
 from core.images.large_images import one_large_at_a_time
 from core.model.view_codes import CC, EITHER, MLO, view_code
-from core.predict import Predictor
+from core.predict import BOTH, Predictor
 from core.prediction import BreastImage, BreastPrediction, Subject
 from core.wording import counted
 
@@ -163,11 +163,14 @@ def predict_cached_breasts(
     )
 
 
-def explain_breast(predictor: Predictor, breast: BreastPrediction, **options: Any) -> tuple[Heatmap, ...]:
+def explain_breast(
+    predictor: Predictor, breast: BreastPrediction, *, target: str = "malignant", **options: Any
+) -> tuple[Heatmap | Evidence, ...]:
     """A heatmap for each image that the score was made from (`breast.used`): where in it the evidence for `target` is, the
     other images being as they are.
 
-    Each is scaled for itself; `peak` compares them. `options` are those of core.gradcam.heatmap.
+    Each is scaled for itself; `peak` compares them. With the target "both" it is malignant and benign evidence on one scale.
+    `options` are those of core.gradcam.heatmap.
 
     Raises:
         Refused: there is no score.
@@ -176,6 +179,9 @@ def explain_breast(predictor: Predictor, breast: BreastPrediction, **options: An
         raise Refused(f"{breast.verdict} So there is no heatmap either. Ask for the score anyway to see one.")
     pixels = [image.prepared.pixels for image in breast.used]
     views = [view_code(image.view) for image in breast.used]
+    if target == BOTH:
+        return tuple(evidence_in_breast(predictor.model, pixels, views, place, **options) for place in range(len(pixels)))
+    options["target"] = target
     return tuple(heatmap_in_breast(predictor.model, pixels, views, place, **options) for place in range(len(pixels)))
 
 

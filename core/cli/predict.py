@@ -20,7 +20,7 @@ _CSV_HEADS = (b"file,score,calibrated,decision,refusal,note", b"file,score,calib
 if TYPE_CHECKING:
     from core.gradcam import Evidence, Heatmap
     from core.predict import Predictor
-    from core.prediction import BreastPrediction, Prediction
+    from core.prediction import BreastImage, BreastPrediction, Prediction
 
 Progress = Callable[[int, int], None]
 
@@ -50,7 +50,13 @@ def add_commands(commands: Commands) -> None:
 
     parser = add_command(commands, "explain", explain, "draw a heatmap over the model's input, or over the original image")
     run_argument(parser)
-    parser.add_argument("file", type=Path, metavar="FILE", help="one image file")
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="one image file; with a model of two views all images of one breast: each gets a picture of its own",
+    )
     frame_option(parser)
     score_anyway_option(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="overlay.png", help="PNG file to write")
@@ -199,49 +205,105 @@ def _prediction_line(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def explain(arguments: argparse.Namespace) -> int:
-    """Write a heatmap overlay."""
-    from core.gradcam import overlay, unfit_methods
-    from core.images.encode import encode_png, to_uint8
+    """Write a heatmap overlay; of a breast one for each of its images."""
     from core.predict import Predictor
-    from core.preprocessing import original_from_prepared
     from core.runs.test_set.accesses import HEATMAPS
 
-    new_file(arguments.out, ".png", [arguments.file], _is_overlay)
     run = open_run(arguments.run)
     predictor = Predictor.from_run(run.path)
-    record_files([arguments.file], HEATMAPS, "explain", root=run.path.parent, run=run.path)
-    prediction = predictor.predict(arguments.file, frame=arguments.frame, score_anyway=arguments.score_anyway)
+    targets = _targets(arguments.out, len(arguments.file))
+    for target in targets:
+        new_file(target, ".png", arguments.file, _is_overlay)
+    if len(targets) > 1 and not predictor.judges_breasts:
+        raise BadRun("explain: this model judges single images: give one file")
+    record_files(arguments.file, HEATMAPS, "explain", root=run.path.parent, run=run.path)
+    if len(targets) > 1:
+        return _explain_breast(predictor, arguments, targets)
+    file = arguments.file[0]
+    prediction = predictor.predict(file, frame=arguments.frame, score_anyway=arguments.score_anyway)
     if prediction.score is None:
-        raise Refused(f"{arguments.file.name}: {prediction.verdict} --score-anyway gives its score and heatmap all the same.")
-    prepared = prediction.prepared
-    wanted: dict[str, Any] = {"method": arguments.method, "layer": arguments.layer, "channels": arguments.channels}
+        raise Refused(f"{file.name}: {prediction.verdict} --score-anyway gives its score and heatmap all the same.")
     with progress_bar("masking the image", "map") as progress:
         heat: Heatmap | Evidence
         if arguments.target == "both":
-            heat = predictor.evidence(prediction, progress=progress, **wanted)
+            heat = predictor.evidence(prediction, progress=progress, **_map_options(arguments))
         else:
-            heat = predictor.explain(prediction, target=arguments.target, progress=progress, **wanted)
+            heat = predictor.explain(prediction, target=arguments.target, progress=progress, **_map_options(arguments))
+    _write_overlay(arguments, targets[0], prediction, heat)
+    print(f"{targets[0].as_posix()}: score {prediction.score:.3f} ({_judged(prediction)}), {_map_words(arguments, heat)}")
+    _map_notes(predictor, heat)
+    for warning in prediction.warnings:
+        note(f"warning: {warning}")
+    return 0
+
+
+def _explain_breast(predictor: Predictor, arguments: argparse.Namespace, targets: list[Path]) -> int:
+    from core.predict_breasts import explain_breast, identity_of, predict_breast
+
+    files: list[Path] = arguments.file
+    views = {path: view for path in files if (view := identity_of(predictor, path).view)}
+    breast = predict_breast(predictor, files, views=views, score_anyway=arguments.score_anyway)
+    if breast.score is None:
+        raise Refused(f"{breast.verdict} --score-anyway gives its score and heatmaps all the same.")
+    heats = explain_breast(predictor, breast, target=arguments.target, **_map_options(arguments))
+    decision = breast.decision or f"scored anyway; {breast.verdict.rstrip('.')}"
+    calibrated = "" if breast.calibrated is None else f", calibrated {breast.calibrated:.3f}"
+    print(f"breast ({breast.views or 'views not known'}): score {breast.score:.3f} ({decision}{calibrated})")
+    for image, heat in zip(breast.used, heats, strict=True):
+        target = targets[files.index(image.path)] if image.path is not None else targets[0]
+        _write_overlay(arguments, target, image, heat)
+        print(f"{target.as_posix()}: {image.view or 'unknown view'}, {_map_words(arguments, heat)}{_peak_words(heat)}")
+        _map_notes(predictor, heat)
+    for warning in breast.warnings:
+        note(f"warning: {warning}")
+    return 0
+
+
+def _targets(out: Path, count: int) -> list[Path]:
+    """overlay.png; of several images overlay-1.png, overlay-2.png, ..."""
+    return [out] if count == 1 else [out.with_name(f"{out.stem}-{number}{out.suffix}") for number in range(1, count + 1)]
+
+
+def _map_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {"method": arguments.method, "layer": arguments.layer, "channels": arguments.channels}
+
+
+def _write_overlay(
+    arguments: argparse.Namespace, target: Path, image: Prediction | BreastImage, heat: Heatmap | Evidence
+) -> None:
+    from core.gradcam import overlay
+    from core.images.encode import encode_png, to_uint8
+    from core.preprocessing import original_from_prepared
+
     if arguments.original:
-        assert prediction.mammogram is not None
-        original = prediction.mammogram.pixels
-        values = original_from_prepared(heat.values, prepared, original.shape)
+        assert image.mammogram is not None
+        original = image.mammogram.pixels
+        values = original_from_prepared(heat.values, image.prepared, original.shape)
         picture = overlay(to_uint8(original), values, arguments.opacity, arguments.colormap, signed=arguments.target == "both")
     else:
-        picture = overlay(prepared, heat, arguments.opacity, arguments.colormap)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_bytes(encode_png(picture))
-    print(
-        f"{arguments.out.as_posix()}: score {prediction.score:.3f} ({_judged(prediction)}), evidence for {arguments.target}, "
-        f"{heat.method} at {heat.layer}, {heat.cells[1]} × {heat.cells[0]} cells"
-    )
+        picture = overlay(image.prepared, heat, arguments.opacity, arguments.colormap)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(encode_png(picture))
+
+
+def _map_words(arguments: argparse.Namespace, heat: Heatmap | Evidence) -> str:
+    return f"evidence for {arguments.target}, {heat.method} at {heat.layer}, {heat.cells[1]} × {heat.cells[0]} cells"
+
+
+def _peak_words(heat: Heatmap | Evidence) -> str:
+    """How strong the strongest evidence is, by which the maps of one breast are compared: each is scaled for itself."""
+    peak = heat.peak if hasattr(heat, "peak") else max(heat.malignant.peak, heat.benign.peak)
+    return f", strongest {peak:.3g}"
+
+
+def _map_notes(predictor: Predictor, heat: Heatmap | Evidence) -> None:
+    from core.gradcam import unfit_methods
+
     if heat.reason:
         note(f"warning: {'the heatmap is empty' if heat.flat else 'one of the two maps is empty'}: {heat.reason}")
     against = unfit_methods(predictor.model, heat.layer or None).get(heat.method)
     if against:
         note(f"warning: {heat.method} does not fit {predictor.model.name} here: {against}")
-    for warning in prediction.warnings:
-        note(f"warning: {warning}")
-    return 0
 
 
 def _is_overlay(head: bytes) -> bool:

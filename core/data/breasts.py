@@ -127,9 +127,7 @@ def breast_notes(frame: pd.DataFrame) -> list[str]:
     several = int(((shown == CC).sum(1) > 1).sum() + ((shown == MLO).sum(1) > 1).sum())
     sideless = int((~frame["laterality"].astype("str").isin(("L", "R"))).sum())
     viewless = int((breasts.views == EITHER).sum())
-    notes = [
-        f"model.views 2: {counted(len(frame), 'image')} make {counted(len(breasts), 'breast')}, which are what is learnt from"
-    ]
+    notes = [f"model.views 2: {counted(len(frame), 'image')} make {counted(len(breasts), 'breast')}"]
     if lacking:
         notes.append(f"{counted(lacking, 'breast lacks', 'breasts lack')} CC or MLO: judged from the views there are")
     if several:

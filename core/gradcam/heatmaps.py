@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -209,7 +209,29 @@ def evidence(
     Raises:
         BadConfig: also for EigenCAM, whose map is the same for either class.
     """
-    method = auto_method(model) if method == AUTO else method
+    return _both(model, [pixels_of(prepared)], None, 0, _Wanted(method, "", layer, channels, progress))
+
+
+def evidence_in_breast(
+    model: Classifier,
+    images: Sequence[HasPixels | NDArray[np.uint8]],
+    views: Sequence[int],
+    place: int,
+    *,
+    method: str = AUTO,
+    layer: str | None = None,
+    channels: int = SCORE_CHANNELS,
+    progress: Progress | None = None,
+) -> Evidence:
+    """As `evidence` for one image of a breast; arguments as for `heatmap_in_breast`."""
+    return _both(model, [pixels_of(each) for each in images], views, place, _Wanted(method, "", layer, channels, progress))
+
+
+def _both(
+    model: Classifier, images: Sequence[NDArray[np.uint8]], views: Sequence[int] | None, place: int, wanted: _Wanted
+) -> Evidence:
+    """The maps of both classes of one of the images."""
+    method, progress = auto_method(model) if wanted.method == AUTO else wanted.method, wanted.progress
     if method in CLASSLESS:
         raise BadConfig(f"{method} gives one map whatever the class: there is no benign evidence to set against it")
 
@@ -217,7 +239,7 @@ def evidence(
         return None if progress is None else lambda done, total: progress(start * total + done, 2 * total)
 
     both = [
-        heatmap(model, prepared, method=method, target=target, layer=layer, channels=channels, progress=half(number))
+        _made(model, images, views, place, replace(wanted, method=method, target=target, progress=half(number)))
         for number, target in enumerate(TARGETS)
     ]
     return combine(*both)
