@@ -144,6 +144,17 @@ def identity_of(predictor: Predictor, path: Path, known: KnownImages | None = No
     return Identity("name", f"{path.absolute().parent}/{parts.patient}", meta.laterality or parts.laterality, view=view)
 
 
+def predict_breast_of(predictor: Predictor, path: Path | str, *, score_anyway: bool = False) -> BreastPrediction:
+    """Judge the breast that this image is of, with all its images that the run's manifest lists.
+
+    Raises: as `predict_breast`.
+    """
+    known = predictor.known_images
+    files = [Path(path)] if known is None else known.breast(path)
+    views = {file: view for file in files if (view := identity_of(predictor, file).view)}
+    return predict_breast(predictor, files, views=views, score_anyway=score_anyway)
+
+
 def predict_cached_breasts(
     predictor: Predictor, breasts: Sequence[Sequence[tuple[str, CachedImage, str]]]
 ) -> list[BreastPrediction]:
@@ -183,6 +194,18 @@ def explain_breast(
         return tuple(evidence_in_breast(predictor.model, pixels, views, place, **options) for place in range(len(pixels)))
     options["target"] = target
     return tuple(heatmap_in_breast(predictor.model, pixels, views, place, **options) for place in range(len(pixels)))
+
+
+def heatmap_of(predictor: Predictor, breast: BreastPrediction, path: Path | str) -> tuple[BreastImage, Heatmap]:
+    """One of the images that the score was made from, with the evidence for malignant in it.
+
+    Raises:
+        Refused: there is no score, or this image took no part in it.
+    """
+    for image, heat in zip(breast.used, explain_breast(predictor, breast), strict=True):
+        if image.path is not None and Path(image.path) == Path(path) and isinstance(heat, Heatmap):
+            return image, heat
+    raise Refused(f"{Path(path).name}: it took no part in the breast's score, so there is no heatmap of it.")
 
 
 def require_breasts(predictor: Predictor) -> None:

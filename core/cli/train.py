@@ -39,6 +39,7 @@ def train(arguments: argparse.Namespace) -> int:
     """Train, from a configuration or from where a run was interrupted."""
     from core.metrics.chance import warning_of
     from core.metrics.leakage_mark import leakage_warning_of
+    from core.metrics.levels import UNITS
     from core.runs import Run
     from core.training.distributed import World, destroy_process_group
     from core.training.launchers import run_to_end
@@ -66,7 +67,8 @@ def train(arguments: argparse.Namespace) -> int:
         print(f"{printable(run.path.as_posix())}: {status.state}{reason}")
         metrics, _ = headline(run)
         if metrics["val_auc"] is not None:
-            print(f"validation AUC of images {with_limits(metrics['val_auc'], metrics['val_auc_interval'])}, {OPTIMISTIC}")
+            units = UNITS[run.model_card().scored]
+            print(f"validation AUC of {units} {with_limits(metrics['val_auc'], metrics['val_auc_interval'])}, {OPTIMISTIC}")
         if chance := metrics["chance"]:
             print(warning_of(chance))
         if leakage := metrics["leakage"]:

@@ -43,9 +43,14 @@ class Breasts:
     @cached_property
     def leaders(self) -> Rows:
         """For each image the row of its breast's first one, int64 (N,)."""
+        return self.members[self.owners, 0]
+
+    @cached_property
+    def owners(self) -> Rows:
+        """For each image the number of its breast, int64 (N,)."""
         found = np.empty(len(self.views), dtype=np.int64)
         there = self.members >= 0
-        found[self.members[there]] = np.repeat(self.members[:, 0], there.sum(1))
+        found[self.members[there]] = np.repeat(np.arange(len(self)), there.sum(1))
         return found
 
     def select(self, chosen: Rows) -> tuple[Rows, Rows, Rows]:
@@ -64,7 +69,7 @@ def breasts_of(frame: pd.DataFrame) -> Breasts:
     numbers, _ = pd.factorize(_keys(frame))
     order = np.argsort(numbers, kind="stable")
     counts = np.bincount(numbers) if len(numbers) else np.zeros(0, dtype=np.int64)
-    members = np.full((len(counts), int(counts.max(initial=0))), -1, dtype=np.int64)
+    members = np.full((len(counts), int(counts.max(initial=1))), -1, dtype=np.int64)
     members[np.arange(members.shape[1]) < counts[:, None]] = order
     views = np.fromiter(map(view_code, frame["view"].astype("str")), dtype=np.int64, count=len(frame))
     return Breasts(members, _labels(frame, numbers, len(counts)), views)

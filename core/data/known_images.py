@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+
+from core.data.breasts import Breasts, breasts_of
 
 _COLUMNS = ("patient_id", "laterality", "view", "exam_id")
 
@@ -16,7 +19,8 @@ class KnownImages:
     manifest does not say."""
 
     def __init__(self, rows: pd.DataFrame) -> None:
-        """`rows`: columns path and view, and content_hash where it is known (SHA-256 of the file)."""
+        """`rows`: of a manifest, with content_hash where it is known (SHA-256 of the file)."""
+        self._frame, self._paths = rows, rows["path"].astype("str").tolist()
         self._rows = rows[[name for name in _COLUMNS if name in rows.columns]].astype("str").to_dict("records")
         self._by_path = {_key(path): place for place, path in enumerate(rows["path"].astype("str"))}
         hashes = rows["content_hash"].astype("str") if "content_hash" in rows.columns else [""] * len(rows)
@@ -32,6 +36,18 @@ class KnownImages:
         if place is None and self._by_content:
             place = self._by_content.get(content_hash or _digest(source))
         return None if place is None else {str(name): value for name, value in self._rows[place].items()}
+
+    def breast(self, path: Path | str) -> list[Path]:
+        """All images of the breast that this one is of, as core.data.breasts has them; itself alone where it is not listed."""
+        place = self._by_path.get(_key(path))
+        if place is None:
+            return [Path(path)]
+        own = self._breasts.members[self._breasts.owners[place]]
+        return [Path(self._paths[row]) for row in own[own >= 0]]
+
+    @cached_property
+    def _breasts(self) -> Breasts:
+        return breasts_of(self._frame)
 
     def view(self, source: Path | str | bytes | None, content_hash: str = "") -> str | None:
         """The view alone, as `row`."""

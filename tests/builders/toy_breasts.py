@@ -9,9 +9,10 @@ import pandas as pd
 from builders.toy_training import draw
 
 
-def draw_breasts(folder: Path, patients: int = 24) -> pd.DataFrame:
+def draw_breasts(folder: Path, patients: int = 24, first: int = 0) -> pd.DataFrame:
     """Two breasts of each patient in a new folder: half of the patients train, a quarter each val and test; the left breast of
-    every other patient is malignant. Every sixth patient lacks an MLO, every eighth has a second CC on the right."""
+    every other patient is malignant. Every sixth patient lacks an MLO, every eighth has a second CC on the right. `first` is the
+    number of the first picture: others give other pictures."""
     folder.mkdir()
     rows = []
     for patient in range(patients):
@@ -25,7 +26,7 @@ def draw_breasts(folder: Path, patients: int = 24) -> pd.DataFrame:
                 views.append("CC")
             for number, view in enumerate(views):
                 path = folder / f"p{patient:02}_{side}_{view}_{number}.png"
-                draw(path, 10 * patient + 5 * (side == "R") + number, malignant)
+                draw(path, first + 10 * patient + 5 * (side == "R") + number, malignant)
                 rows.append(
                     {
                         "path": str(path),

@@ -63,6 +63,11 @@ def test_a_breast_has_one_row_with_all_paths() -> None:
     assert found["site"].tolist() == ["x", "y"], "what else is known is that of the first image"
 
 
+def test_no_images_make_no_breasts() -> None:
+    empty = table(("a", "L", "CC", "benign")).iloc[:0]
+    assert len(breasts_of(empty)) == 0 and breast_rows(empty).empty
+
+
 @pytest.mark.parametrize("cell", ["", "[]", "{}", "[1]", "a.png"])
 def test_a_damaged_cell_of_paths_is_refused(cell: str) -> None:
     with pytest.raises(BadManifest, match="JSON list"):
