@@ -62,8 +62,9 @@ def cases(material: Material, predictor: Predictor | None) -> Section:
     pictures, problems = _pictures(material, evaluation, predictor)
     words = SPLIT_WORDS[evaluation.split]
     text = (
-        f"{_WHAT[evaluation.level]} of the {words} set, chosen by rule and not by looks: {_RULE}. Nobody is named: a row is "
-        f"that of predictions/{evaluation.split}.csv in the run's folder, counted from 1 below its heading, where the file is found."
+        f"{_WHAT[evaluation.level]} of the {words} set, chosen by rule and not by looks: {_RULE}. Nobody is named: a row "
+        f"is that of predictions/{evaluation.split}.csv in the run's folder, counted from 1 below its heading, where the file "
+        "is found."
     )
     caption = (
         "Left: what the model saw; right: with the evidence for malignant, outlined where it reaches half of its "

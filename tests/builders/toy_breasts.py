@@ -11,8 +11,8 @@ from builders.toy_training import draw
 
 def draw_breasts(folder: Path, patients: int = 24, first: int = 0) -> pd.DataFrame:
     """Two breasts of each patient in a new folder: half of the patients train, a quarter each val and test; the left breast of
-    every other patient is malignant. Every sixth patient lacks an MLO, every eighth has a second CC on the right. `first` is the
-    number of the first picture: others give other pictures."""
+    every other patient is malignant. Every sixth patient lacks an MLO, every eighth has a second CC on the right. `first` is
+    the number of the first picture: others give other pictures."""
     folder.mkdir()
     rows = []
     for patient in range(patients):
