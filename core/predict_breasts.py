@@ -23,8 +23,8 @@ from core.images.headers import read_header
 from core.images.large_images import one_large_at_a_time
 from core.model.view_codes import CC, EITHER, MLO, view_code
 from core.predict import BOTH, Predictor
-from core.prediction import BreastImage, BreastPrediction, Subject
-from core.wording import counted
+from core.prediction import BreastImage, BreastPrediction, Prediction, Subject
+from core.wording import counted, listed
 
 if TYPE_CHECKING:
     from core.data.cache import CachedImage
@@ -109,25 +109,25 @@ def predict_breasts(
 
 
 def pair_files(
-    predictor: Predictor, files: Sequence[Path | str], known: KnownImages | None = None
+    predictor: Predictor, files: Sequence[Path | str], known: KnownImages | None = None, *, together: bool = False
 ) -> list[tuple[tuple[Path, ...], dict[Path, str]]]:
     """Which files are of one breast, with the view of each as far as it is known.
 
     By patient, side and, where it is known, examination: as the manifest has them (`known`, else the run's own), else the DICOM
     header, else the file's name (P7_L_CC.png) within its folder. A file of which nothing says whose, or which side, it is, is
-    a breast of its own.
+    a breast of its own. `together`: somebody gave these files together, so names count whatever their folders.
     """
     groups: dict[Any, list[Path]] = {}
     views: dict[Path, str] = {}
     for path in map(Path, files):
-        found = identity_of(predictor, path, known)
+        found = identity_of(predictor, path, known, together=together)
         views[path] = found.view
         key = (found.source, found.patient, found.side, found.exam) if found.known else path
         groups.setdefault(key, []).append(path)
     return [(tuple(paths), {path: views[path] for path in paths if views[path]}) for paths in groups.values()]
 
 
-def identity_of(predictor: Predictor, path: Path, known: KnownImages | None = None) -> Identity:
+def identity_of(predictor: Predictor, path: Path, known: KnownImages | None = None, *, together: bool = False) -> Identity:
     """Whose image a file is, as `pair_files` has it."""
     for manifest in (known, predictor.known_images):
         row = None if manifest is None else manifest.row(path)
@@ -141,7 +141,8 @@ def identity_of(predictor: Predictor, path: Path, known: KnownImages | None = No
     view = meta.view or parts.view
     if meta.patient and meta.laterality:
         return Identity("header", meta.patient, meta.laterality, view=view)
-    return Identity("name", f"{path.absolute().parent}/{parts.patient}", meta.laterality or parts.laterality, view=view)
+    folder = "" if together else path.absolute().parent
+    return Identity("name", f"{folder}/{parts.patient}", meta.laterality or parts.laterality, view=view)
 
 
 def predict_breast_of(predictor: Predictor, path: Path | str, *, score_anyway: bool = False) -> BreastPrediction:
@@ -188,24 +189,78 @@ def explain_breast(
     """
     if breast.score is None:
         raise Refused(f"{breast.verdict} So there is no heatmap either. Ask for the score anyway to see one.")
+    return tuple(_map(predictor, breast, place, target, options) for place in range(len(breast.used)))
+
+
+def _map(
+    predictor: Predictor, breast: BreastPrediction, place: int, target: str, options: Mapping[str, Any]
+) -> Heatmap | Evidence:
     pixels = [image.prepared.pixels for image in breast.used]
     views = [view_code(image.view) for image in breast.used]
     if target == BOTH:
-        return tuple(evidence_in_breast(predictor.model, pixels, views, place, **options) for place in range(len(pixels)))
-    options["target"] = target
-    return tuple(heatmap_in_breast(predictor.model, pixels, views, place, **options) for place in range(len(pixels)))
+        return evidence_in_breast(predictor.model, pixels, views, place, **options)
+    return heatmap_in_breast(predictor.model, pixels, views, place, target=target, **options)
 
 
-def heatmap_of(predictor: Predictor, breast: BreastPrediction, path: Path | str) -> tuple[BreastImage, Heatmap]:
-    """One of the images that the score was made from, with the evidence for malignant in it.
+def heatmap_of(
+    predictor: Predictor, breast: BreastPrediction, path: Path | str, *, target: str = "malignant", **options: Any
+) -> tuple[BreastImage, Heatmap | Evidence]:
+    """One of the images that the score was made from, with its map as `explain_breast` has it.
 
     Raises:
         Refused: there is no score, or this image took no part in it.
     """
-    for image, heat in zip(breast.used, explain_breast(predictor, breast), strict=True):
-        if image.path is not None and Path(image.path) == Path(path) and isinstance(heat, Heatmap):
-            return image, heat
+    if breast.score is None:
+        raise Refused(f"{breast.verdict} So there is no heatmap either. Ask for the score anyway to see one.")
+    for place, image in enumerate(breast.used):
+        if image.path is not None and Path(image.path) == Path(path):
+            return image, _map(predictor, breast, place, target, options)
     raise Refused(f"{Path(path).name}: it took no part in the breast's score, so there is no heatmap of it.")
+
+
+def predict_view(
+    predictor: Predictor, path: Path | str, files: Sequence[Path | str] = (), *, score_anyway: bool = False
+) -> tuple[Prediction, BreastPrediction]:
+    """One image with the verdict on the breast that it is of, for places that show an image at a time; and that breast.
+
+    Its other images are those of `files`, which somebody gave together with it, or else those that the run's manifest lists.
+
+    Raises:
+        BadRun: the model judges single images.
+        UnreadableImage: this image cannot be read.
+    """
+    shown = Path(path)
+    groups = pair_files(predictor, list(dict.fromkeys([shown, *map(Path, files)])), together=True)
+    paths, views = next((paths, views) for paths, views in groups if shown in paths)
+    if len(paths) > 1:
+        breast = predict_breast(predictor, paths, views=views, score_anyway=score_anyway)
+    else:
+        breast = predict_breast_of(predictor, shown, score_anyway=score_anyway)
+    image = next((image for image in breast.images if image.path == shown), None)
+    if image is None:
+        raise UnreadableImage(next((reason for file, reason in breast.unread if file == shown), f"{shown}: it cannot be read"))
+    refusal = image.left_out or breast.refusal
+    beside = [
+        f"{other.path.name}{f' ({other.view})' if other.view else ''}"
+        for other in breast.used
+        if other.path not in (None, shown)
+    ]
+    together = f"The breast was judged together with {listed(beside)}."
+    found = Prediction(
+        score=None if image.left_out else breast.score,
+        threshold=breast.threshold,
+        decision=None if refusal else breast.decision,
+        prepared=image.prepared,
+        meta=image.meta,
+        warnings=(*((together,) if beside and not image.left_out else ()), *breast.warnings),
+        refusal=refusal,
+        calibrated=None if refusal else breast.calibrated,
+        distance=image.distance,
+        mammogram=image.mammogram,
+        path=shown,
+        view=image.view,
+    )
+    return found, breast
 
 
 def require_breasts(predictor: Predictor) -> None:

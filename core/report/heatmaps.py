@@ -28,7 +28,7 @@ from core.runs.test_set.accesses import HEATMAPS
 from core.wording import counted
 
 if TYPE_CHECKING:
-    from core.gradcam import Heatmap
+    from core.gradcam import Evidence, Heatmap
     from core.predict import Predictor
     from core.prediction import BreastImage, Prediction
 
@@ -167,7 +167,7 @@ def _draw(material: Material, predictor: Predictor, path: str, target: Path, not
         raise BadRun(f"{target}: cannot be written ({error.strerror or error}). Free some space.") from error
 
 
-def _explained(predictor: Predictor, path: str) -> tuple[Prediction | BreastImage, Heatmap]:
+def _explained(predictor: Predictor, path: str) -> tuple[Prediction | BreastImage, Heatmap | Evidence]:
     """The image with its heatmap; for a model of two views as a part of its breast."""
     if not predictor.judges_breasts:
         prediction = predictor.predict(Path(path))

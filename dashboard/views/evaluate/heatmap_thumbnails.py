@@ -16,7 +16,7 @@ from dashboard.state import models, tasks
 from dashboard.state.tasks import Report, Task
 
 if TYPE_CHECKING:
-    from core.gradcam import Heatmap
+    from core.gradcam import Evidence, Heatmap
     from core.predict import Predictor
 
 LINE = 3  # px, round the hot places: seen on a thumbnail, too
@@ -81,7 +81,7 @@ def judged(model: Predictor, path: str) -> Prediction:
     return model.predict_prepared(prepared, mammogram, source=image.source)
 
 
-def _explained(model: Predictor, path: str) -> tuple[Prediction | BreastImage, Heatmap]:
+def _explained(model: Predictor, path: str) -> tuple[Prediction | BreastImage, Heatmap | Evidence]:
     """The image with its heatmap; for a model of two views as a part of its breast."""
     if model.judges_breasts:
         from core.predict_breasts import heatmap_of, predict_breast_of

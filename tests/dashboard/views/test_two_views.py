@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import pytest
 from builders.evaluate_page import open_part
-from builders.lab_pages import open_page, texts
+from builders.lab_pages import draw_breast, open_page, texts
 from builders.tiny_run import make_run
 
 from core.evaluate import evaluate
 from core.report import report
 from core.runs import Run
+from dashboard.asgi import gradio_tab
 from dashboard.views.evaluate import heatmap_thumbnails, parts
 
 
@@ -44,10 +46,23 @@ def test_a_case_is_shown_with_the_heatmap_of_its_breast(two: Run) -> None:
     assert heat.peak != pytest.approx(alone.peak, rel=1e-3), "the other view has its part in it"
 
 
-def test_explain_says_that_one_view_was_judged_alone(two: Run) -> None:
+def test_explain_and_test_image_show_a_view_with_the_verdict_on_its_breast(two: Run, tmp_path: Path) -> None:
     app = open_page("explain")
     assert not app.exception and not app.error
-    assert "The model judges a breast from all its views" in texts(app)
+    assert "The breast was judged together with" in texts(app).replace("\\", "")
+    path = str(two.manifest().query("split == 'val'")["path"].iloc[0])
+    _, words, _, heat, _, _ = gradio_tab.score(two.name, path)
+    assert "judged together with p01_MLO.png (MLO)" in words and heat is not None
+    uploads = []
+    for name in ("x_L_CC", "x_L_MLO", "y_L_MLO"):
+        folder = tmp_path / name  # each in a folder of its own, as uploads are
+        folder.mkdir()
+        uploads.append(str(folder / f"{name}.png"))
+        cv2.imwrite(uploads[-1], draw_breast(900 + len(uploads), height=64, width=48))
+    words = gradio_tab.score(two.name, uploads[0], anyway=True, beside=uploads)[1]
+    assert "judged together with x_L_MLO.png (MLO)" in words and "y_L_MLO" not in words
+    alone = gradio_tab.score(two.name, uploads[2], anyway=True, beside=uploads)[1]
+    assert "judged without its CC" in alone
 
 
 def test_the_report_speaks_of_breasts(two: Run) -> None:
