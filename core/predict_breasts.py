@@ -7,7 +7,7 @@ and the verdict says so. Images of different sides or patients get none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.data.importers.file_names import split_name
+from core.data.pairing import identity_of, pair_files
 from core.errors import BadRun, LabError, Refused, UnreadableImage
 from core.gradcam import Evidence, Heatmap, evidence_in_breast, heatmap_in_breast
 from core.images import read
-from core.images.headers import read_header
 from core.images.large_images import one_large_at_a_time
 from core.model.view_codes import CC, EITHER, MLO, view_code
 from core.predict import BOTH, Predictor
@@ -29,22 +29,6 @@ from core.wording import counted, listed
 if TYPE_CHECKING:
     from core.data.cache import CachedImage
     from core.data.known_images import KnownImages
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Whose image a file is. Only what comes from the same `source` ("manifest", "header", "name") can be compared."""
-
-    source: str
-    patient: str
-    side: str
-    exam: str = ""
-    view: str = ""
-
-    @property
-    def known(self) -> bool:
-        """Whether patient and side are: without, the image is a breast of its own."""
-        return bool(self.patient and self.side)
 
 
 def predict_breast(
@@ -98,7 +82,7 @@ def predict_breasts(
     """
     require_breasts(predictor)
     done = 0
-    for paths, views in pair_files(predictor, files, known):
+    for paths, views in pair_files(files, _manifests(predictor, known)):
         try:
             yield paths, predict_breast(predictor, paths, views=views, score_anyway=score_anyway)
         except UnreadableImage as error:
@@ -108,41 +92,9 @@ def predict_breasts(
             progress(done, len(files))
 
 
-def pair_files(
-    predictor: Predictor, files: Sequence[Path | str], known: KnownImages | None = None, *, together: bool = False
-) -> list[tuple[tuple[Path, ...], dict[Path, str]]]:
-    """Which files are of one breast, with the view of each as far as it is known.
-
-    By patient, side and, where it is known, examination: as the manifest has them (`known`, else the run's own), else the DICOM
-    header, else the file's name (P7_L_CC.png) within its folder. A file of which nothing says whose, or which side, it is, is
-    a breast of its own. `together`: somebody gave these files together, so names count whatever their folders.
-    """
-    groups: dict[Any, list[Path]] = {}
-    views: dict[Path, str] = {}
-    for path in map(Path, files):
-        found = identity_of(predictor, path, known, together=together)
-        views[path] = found.view
-        key = (found.source, found.patient, found.side, found.exam) if found.known else path
-        groups.setdefault(key, []).append(path)
-    return [(tuple(paths), {path: views[path] for path in paths if views[path]}) for paths in groups.values()]
-
-
-def identity_of(predictor: Predictor, path: Path, known: KnownImages | None = None, *, together: bool = False) -> Identity:
-    """Whose image a file is, as `pair_files` has it."""
-    for manifest in (known, predictor.known_images):
-        row = None if manifest is None else manifest.row(path)
-        if row is not None:
-            return Identity("manifest", row["patient_id"], row["laterality"], row.get("exam_id", ""), row["view"])
-    try:
-        meta = read_header(path).meta
-    except UnreadableImage:  # whoever judges it says so
-        return Identity("", "", "")
-    parts = split_name(path.stem)
-    view = meta.view or parts.view
-    if meta.patient and meta.laterality:
-        return Identity("header", meta.patient, meta.laterality, view=view)
-    folder = "" if together else path.absolute().parent
-    return Identity("name", f"{folder}/{parts.patient}", meta.laterality or parts.laterality, view=view)
+def _manifests(predictor: Predictor, known: KnownImages | None = None) -> list[KnownImages]:
+    """What is asked, in this order, whose image a file is."""
+    return [manifest for manifest in (known, predictor.known_images) if manifest is not None]
 
 
 def predict_breast_of(predictor: Predictor, path: Path | str, *, score_anyway: bool = False) -> BreastPrediction:
@@ -152,8 +104,13 @@ def predict_breast_of(predictor: Predictor, path: Path | str, *, score_anyway: b
     """
     known = predictor.known_images
     files = [Path(path)] if known is None else known.breast(path)
-    views = {file: view for file in files if (view := identity_of(predictor, file).view)}
-    return predict_breast(predictor, files, views=views, score_anyway=score_anyway)
+    return predict_breast(predictor, files, views=views_of(predictor, files), score_anyway=score_anyway)
+
+
+def views_of(predictor: Predictor, files: Sequence[Path]) -> dict[Path, str]:
+    """What these files show, as far as the run's manifest, their header or their name says."""
+    manifests = _manifests(predictor)
+    return {file: view for file in files if (view := identity_of(file, manifests).view)}
 
 
 def predict_cached_breasts(
@@ -230,7 +187,7 @@ def predict_view(
         UnreadableImage: this image cannot be read.
     """
     shown = Path(path)
-    groups = pair_files(predictor, list(dict.fromkeys([shown, *map(Path, files)])), together=True)
+    groups = pair_files(list(dict.fromkeys([shown, *map(Path, files)])), _manifests(predictor), together=True)
     paths, views = next((paths, views) for paths, views in groups if shown in paths)
     if len(paths) > 1:
         breast = predict_breast(predictor, paths, views=views, score_anyway=score_anyway)

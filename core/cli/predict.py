@@ -238,11 +238,10 @@ def explain(arguments: argparse.Namespace) -> int:
 
 
 def _explain_breast(predictor: Predictor, arguments: argparse.Namespace, targets: list[Path]) -> int:
-    from core.predict_breasts import explain_breast, identity_of, predict_breast
+    from core.predict_breasts import explain_breast, predict_breast, views_of
 
     files: list[Path] = arguments.file
-    views = {path: view for path in files if (view := identity_of(predictor, path).view)}
-    breast = predict_breast(predictor, files, views=views, score_anyway=arguments.score_anyway)
+    breast = predict_breast(predictor, files, views=views_of(predictor, files), score_anyway=arguments.score_anyway)
     if breast.score is None:
         raise Refused(f"{breast.verdict} --score-anyway gives its score and heatmaps all the same.")
     heats = explain_breast(predictor, breast, target=arguments.target, **_map_options(arguments))

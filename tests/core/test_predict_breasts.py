@@ -17,13 +17,14 @@ import core
 from core.cli import main
 from core.data.breasts import paths_of
 from core.data.known_images import KnownImages
+from core.data.pairing import pair_files
 from core.errors import BadRun, Refused, UnreadableImage
 from core.gradcam import Heatmap, heatmap
 from core.gradcam.cam_layers import find_cam_layer
 from core.model.fusion import slots_of
 from core.model.view_codes import CC, MLO
 from core.predict import Predictor
-from core.predict_breasts import explain_breast, pair_files, predict_breast, predict_breasts
+from core.predict_breasts import explain_breast, predict_breast, predict_breasts
 from core.runs import Run
 from core.training.loop import train
 
@@ -130,14 +131,17 @@ class TestPairs:
     """Which files are of one breast."""
 
     def names(self, predictor: Predictor, files: list[Path], known: KnownImages | None = None) -> list[list[str]]:
-        return [[path.name for path in paths] for paths, _ in pair_files(predictor, files, known)]
+        return [
+            [path.name for path in paths]
+            for paths, _ in pair_files(files, [each for each in (known, predictor.known_images) if each])
+        ]
 
     def test_by_the_runs_manifest_also_where_the_file_was_copied_under_another_name(
         self, predictor: Predictor, films: list[Path], tmp_path: Path
     ) -> None:
         copied = tmp_path / "whatever.png"
         shutil.copy(films[1], copied)
-        ((paths, views),) = pair_files(predictor, [films[0], copied])
+        ((paths, views),) = pair_files([films[0], copied], [predictor.known_images])
         assert paths == (films[0], copied) and views == {films[0]: "CC", copied: "MLO"}
 
     def test_by_the_header_of_dicom_files(self, predictor: Predictor, tmp_path: Path) -> None:
@@ -151,7 +155,7 @@ class TestPairs:
             files.append(tmp_path / f"{name}.dcm")
             write_dicom(files[-1], patient, side, view)
         assert self.names(predictor, files) == [["x.dcm", "z.dcm"], ["y.dcm"], ["w.dcm"]]
-        assert pair_files(predictor, files)[0][1] == {files[0]: "CC", files[2]: "MLO"}
+        assert pair_files(files, [])[0][1] == {files[0]: "CC", files[2]: "MLO"}
 
     def test_by_names_within_a_folder_and_a_file_without_a_side_is_alone(self, predictor: Predictor, tmp_path: Path) -> None:
         (tmp_path / "other").mkdir()
