@@ -88,7 +88,7 @@ class Material:
     def fitted(self) -> str:
         """That thresholds and calibration were fitted on images that get no verdict in use; "" where they were not."""
         found = self.evaluations.get("val")
-        return "" if found is None else fitted_words(self.run, found.images)
+        return "" if found is None else fitted_words(self.run, len(found.predictions), self.units)
 
     @property
     def test(self) -> Evaluation | None:
