@@ -50,6 +50,19 @@ class ModelConfig(Section):
         "tf_efficientnet_lite0 come with MammoLab) or the hub; none for an architecture without any (small_cnn). hub: from the "
         "cache or the hub (needs internet once). none: from scratch. Or the path of a .safetensors or .pth file.",
     )
+    views: Literal[1, 2] = Field(
+        1,
+        title="Views",
+        description="1: every image is judged by itself. 2: a breast is judged from all its images, CC and MLO, which pass one "
+        "after the other through the same network before their features are fused.",
+    )
+    fusion: Literal["mean", "max", "attention", "concat"] = Field(
+        "mean",
+        title="Fusion of views",
+        description="With two views, how the features of a breast's images become one: their mean; the largest value of each "
+        "feature (max); a mean with weights that the network computes (attention, Ilse et al. 2018); or CC beside MLO, each "
+        "with weights of its own in the last layer (concat).",
+    )
     dropout: float = Field(0.2, ge=0.0, le=0.9, title="Dropout", description="Dropout before the last layer.")
     gradient_checkpointing: bool = Field(
         False,
@@ -178,7 +191,13 @@ class TrainingConfig(Section):
         " stages detect edges and textures and work on the largest maps: leaving them frozen makes a step up "
         "to twice as fast.",
     )
-    batch_size: int = Field(16, ge=1, le=1024, title="Batch size", description="Images per step; 8-16 fit 6 GB of GPU memory.")
+    batch_size: int = Field(
+        16,
+        ge=1,
+        le=1024,
+        title="Batch size",
+        description="Images per step; 8-16 fit 6 GB of GPU memory. With two views, breasts per step: about twice the memory.",
+    )
     learning_rate: float = Field(
         1e-3,
         gt=0.0,

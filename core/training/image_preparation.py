@@ -10,14 +10,17 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from core.config import Recipe
-from core.data import require_trainable, write_manifest
+from core.data import LABELS, require_trainable, write_manifest
+from core.data.breasts import Breasts, breast_notes, breasts_of
 from core.data.cache import PreparedCache
 from core.errors import LabError, TrainingFailed
 from core.files.folders import write_text
@@ -37,13 +40,43 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Rows:
-    """The images to train with and to validate on, where they are prepared, and what leaks between the splits, "" for none."""
+    """The images to train with and to validate on, where they are prepared, and what leaks between the splits, "" for none.
+
+    With two `views` the samples are their breasts, else the images themselves.
+    """
 
     train: pd.DataFrame
     val: pd.DataFrame
     cache: PreparedCache
     recipe: Recipe
     leakage: str = ""
+    views: int = 1
+
+    @cached_property
+    def train_breasts(self) -> Breasts | None:
+        """The breasts to train with; None where images are the samples."""
+        return breasts_of(self.train) if self.views == 2 else None
+
+    @cached_property
+    def val_breasts(self) -> Breasts | None:
+        """The breasts to validate on; None where images are the samples."""
+        return breasts_of(self.val) if self.views == 2 else None
+
+    @cached_property
+    def train_labels(self) -> NDArray[np.float32]:
+        """Of each training sample, float32 (N,), 1 = malignant."""
+        return _labels(self.train, self.train_breasts)
+
+    @cached_property
+    def val_labels(self) -> NDArray[np.float32]:
+        """Of each validation sample, float32 (N,), 1 = malignant."""
+        return _labels(self.val, self.val_breasts)
+
+
+def _labels(frame: pd.DataFrame, breasts: Breasts | None) -> NDArray[np.float32]:
+    if breasts is not None:
+        return breasts.labels
+    return np.asarray(frame["label"] == LABELS[1], dtype=np.float32)
 
 
 def prepare_rows(
@@ -115,7 +148,13 @@ def _prepare_rows(
         yield from require_none(logger, remaining, duplicates)
         frame = remaining
     splits = {name: frame[frame["split"] == name].reset_index(drop=True) for name in ("train", "val")}
-    return Rows(splits["train"], splits["val"], cache, recipe, read_leakage(run.path))
+    views = run.config().model.views
+    if views == 2 and not resumed:
+        notes = {name: breast_notes(part) for name, part in splits.items()}
+        if any(len(found) > 1 for found in notes.values()):  # beyond their number
+            message = " ".join(f"{name.capitalize()}: {'; '.join(found)}." for name, found in notes.items())
+            yield logger.event(WarningEvent(type="warning", about="views", message=message))
+    return Rows(splits["train"], splits["val"], cache, recipe, read_leakage(run.path), views)
 
 
 def _report(
