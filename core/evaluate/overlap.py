@@ -50,8 +50,8 @@ def _doubts(own: pd.DataFrame, known: bool, other: bool) -> list[str]:
     if not known or not other:
         whose = "the run's data" if not known else "this collection"
         doubts.append(
-            f"no patient of {whose} is known: patients of the run were looked for by identical files only, and other images of "
-            "them would not be found"
+            f"no patient of {whose} is known: patients of the run were looked for by their files and pictures only, and other "
+            "images of them would not be found"
         )
     hashes = own["content_hash"] if "content_hash" in own.columns else pd.Series("", index=own.index)
     without = int((hashes.astype("str").str.len() != 64).sum())
