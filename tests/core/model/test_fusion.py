@@ -123,7 +123,7 @@ def test_neither_the_order_of_images_nor_room_for_more_changes_a_breast(name: st
 @pytest.mark.parametrize("architecture", ["small_cnn", "resnet18"])
 def test_a_network_judges_breasts_and_every_part_of_it_learns(name: str, architecture: str) -> None:
     options = TINY if architecture == "small_cnn" else {}
-    model = build_model(ModelConfig(name=architecture, views=2, fusion=name, dropout=0.0, options=options))
+    model = build_model(ModelConfig(name=architecture, weights="none", views=2, fusion=name, dropout=0.0, options=options))
     model.check_input(64, 64)
     images, slots, views = torch.rand(5, 1, 64, 64), slots_of([2, 1, 2]), torch.tensor([CC, MLO, CC, EITHER, MLO])
     model.train()(images, slots, views).sum().backward()
