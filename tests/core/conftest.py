@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from builders.toy_training import frame, make_config, make_run, make_trainer
+
+from core.demo import make_demo
 
 __all__ = ["frame", "make_config", "make_run", "make_trainer"]
 
@@ -15,3 +18,11 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def small_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a demo set, to be copied: 24 patients, and pictures so small that none is compared with the others."""
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    make_demo(folder, patients=24, rows=96)
+    return folder
