@@ -29,6 +29,7 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("MAMMOLAB_HOME", str(home))
     monkeypatch.setenv("MAMMOLAB_CACHE", str(home / "cache"))
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # what power cuts leave, no test can see; disks take most of the time
     np.random.seed(0)  # noqa: NPY002  libraries that still use the global generator
 
 
