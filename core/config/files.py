@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import io
 import textwrap
@@ -42,7 +43,7 @@ def load_config(
     source = "config"
     if path is not None:
         source = str(path)
-        document = _parse_once(_content(Path(path)), source)
+        document = _document(Path(path))
     option, given = ("overrides", _fields(overrides)) if isinstance(overrides, Mapping) else ("--set", map(_parsed, overrides))
     values = with_present_names(_plain(document), source, warn=warn)
     set_here = {}
@@ -77,7 +78,7 @@ def save_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
     Raises:
         BadConfig: the file with these values would not be a valid configuration (it is left as it was).
     """
-    document = _parse(_content(path), str(path)) if path.exists() else _commented(Config(), indent=0)
+    document = copy.deepcopy(_document(path)) if path.exists() else _commented(Config(), indent=0)
     existing = document.setdefault(section, CommentedMap())
     for key, value in values.items():
         existing[key] = _to_yaml(value)
@@ -107,19 +108,23 @@ def _content(path: Path) -> str:
         raise BadConfig(f"{path}: no such file. Give the path of a config.yaml (the repository has one).") from error
 
 
-def _parse(content: str, source: str) -> CommentedMap:
-    document = parse_yaml(content, source, commented_yaml())
+def _document(path: Path) -> CommentedMap:
+    """What is in a file; not to be changed."""
+    content = _content(path)
+    try:
+        return _parse(content)
+    except BadConfig as error:
+        raise BadConfig(f"{path}{error}") from error
+
+
+@functools.lru_cache(maxsize=64)  # a run's configuration is asked for again and again
+def _parse(content: str) -> CommentedMap:
+    document = parse_yaml(content, "", commented_yaml())
     if document is None:
         return CommentedMap()
     if not isinstance(document, CommentedMap):
-        raise BadConfig(f"{source}: expected sections ({', '.join(Config.model_fields)}), got {type(document).__name__}")
+        raise BadConfig(f": expected sections ({', '.join(Config.model_fields)}), got {type(document).__name__}")
     return document
-
-
-@functools.lru_cache(maxsize=64)
-def _parse_once(content: str, source: str) -> CommentedMap:
-    """As `_parse`, and kept: the configuration of a run is asked for again and again. Not to be changed."""
-    return _parse(content, source)
 
 
 def _parsed(override: str) -> tuple[str, Any]:
