@@ -11,7 +11,7 @@ from pathlib import Path
 from builders.chromium import MARKS, dashboard_in, open_page, settle
 from playwright.sync_api import expect
 
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.slow]
 
 _ATTACK = """async (base) => {
   const tried = {};
