@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from builders.toy_training import frame, make_config, make_run, make_trainer
+from markupsafe import Markup
 
 from core.demo import make_demo
+from core.report import figures
 
 __all__ = ["frame", "make_config", "make_run", "make_trainer"]
 
@@ -18,6 +20,12 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of reports stay empty: drawing them takes half of a report's time."""
+    monkeypatch.setattr(figures, "to_svg", lambda canvas, name: Markup('<svg viewBox="0 0 9 9"></svg>'))
 
 
 @pytest.fixture(scope="session")

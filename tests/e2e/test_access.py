@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from builders.chromium import MARKS, dashboard_in, open_page, settle
 from playwright.sync_api import expect
 

@@ -15,13 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders.fake_run import FakePredictor, FakeRun, make_run
-from markupsafe import Markup
 
 from core.errors import BadConfig, BadRun, UnreadableImage
 from core.evaluate import evaluate, read_evaluation
 from core.gradcam import Heatmap
 from core.metrics import TITLES, Interval
-from core.report import figures, gather, report
+from core.report import gather, report
 from core.report.checklists import CLAIM, TRIPOD
 from core.report.document import Missing, Section
 from core.report.heatmaps import choose_cases
@@ -107,18 +106,6 @@ def answer(run: FakeRun, text: str) -> None:
 
 def sections(run: FakeRun) -> dict[str, Section]:
     return {section.id: section for section in gather(run, ExplainingPredictor(run.card)).walk()}
-
-
-@pytest.fixture(autouse=True)
-def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of a report's time is drawing: only tests that look at drawings, and ask for `drawn`, wait for it."""
-    if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(figures, "to_svg", lambda canvas, name: Markup('<svg viewBox="0 0 9 9"></svg>'))
-
-
-@pytest.fixture
-def drawn() -> None:
-    """Figures are drawn."""
 
 
 @pytest.fixture
