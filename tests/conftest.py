@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 # A busy machine is no fault of the code; pytest's own timeout ends what never ends.
-settings.register_profile("lab", deadline=None)
+settings.register_profile("lab", deadline=None, max_examples=40)
 settings.load_profile("lab")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders.copied import copied
 from builders.fake_run import FakePredictor, FakeRun, make_run
 
 from core.errors import BadConfig, BadRun, UnreadableImage
@@ -124,12 +125,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> FakeRun:
 
 @pytest.fixture
 def evaluated(template: FakeRun, tmp_path: Path) -> FakeRun:
-    folder = tmp_path / "run"
-    shutil.copytree(template.path, folder)
-    for name in ("predictions/val.csv", "predictions/test.csv"):
-        text = (folder / name).read_text(encoding="utf-8")
-        (folder / name).write_text(text.replace(str(template.path), str(folder)), encoding="utf-8")
-    return FakeRun(folder, copy.deepcopy(template.card), copy.deepcopy(template.log))
+    return FakeRun(copied(template.path, tmp_path / "run"), copy.deepcopy(template.card), copy.deepcopy(template.log))
 
 
 # ---------------------------------------------------------------- the file
