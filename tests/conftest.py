@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 # A busy machine is no fault of the code; pytest's own timeout ends what never ends.
-settings.register_profile("lab", deadline=None)
+settings.register_profile("lab", deadline=None, max_examples=40)
 settings.load_profile("lab")
 
 
@@ -29,6 +29,7 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("MAMMOLAB_HOME", str(home))
     monkeypatch.setenv("MAMMOLAB_CACHE", str(home / "cache"))
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # what power cuts leave, no test can see; disks take most of the time
     np.random.seed(0)  # noqa: NPY002  libraries that still use the global generator
 
 

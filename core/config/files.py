@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import io
 import textwrap
@@ -16,7 +17,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from core.config.deprecated import former_name, present_name, with_present_names
 from core.config.schema import Config
 from core.config.section import section_of
-from core.config.yaml_text import commented_yaml, parse_yaml, plain_yaml, read_yaml
+from core.config.yaml_text import commented_yaml, parse_yaml, plain_yaml, read_content
 from core.errors import BadConfig
 from core.files.atomic import write_text
 
@@ -42,7 +43,7 @@ def load_config(
     source = "config"
     if path is not None:
         source = str(path)
-        document = _read_yaml(Path(path))
+        document = _document(Path(path))
     option, given = ("overrides", _fields(overrides)) if isinstance(overrides, Mapping) else ("--set", map(_parsed, overrides))
     values = with_present_names(_plain(document), source, warn=warn)
     set_here = {}
@@ -77,7 +78,7 @@ def save_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
     Raises:
         BadConfig: the file with these values would not be a valid configuration (it is left as it was).
     """
-    document = _read_yaml(path) if path.exists() else _commented(Config(), indent=0)
+    document = copy.deepcopy(_document(path)) if path.exists() else _commented(Config(), indent=0)
     existing = document.setdefault(section, CommentedMap())
     for key, value in values.items():
         existing[key] = _to_yaml(value)
@@ -100,15 +101,29 @@ def describe_allowed(model: type[BaseModel], name: str) -> str:
     return _allowed(schema["properties"][name], schema.get("$defs", {}))
 
 
-def _read_yaml(path: Path) -> CommentedMap:
+def _content(path: Path) -> str:
     try:
-        document = read_yaml(path, commented_yaml())
+        return read_content(path)
     except FileNotFoundError as error:
         raise BadConfig(f"{path}: no such file. Give the path of a config.yaml (the repository has one).") from error
+
+
+def _document(path: Path) -> CommentedMap:
+    """What is in a file; not to be changed."""
+    content = _content(path)
+    try:
+        return _parse(content)
+    except BadConfig as error:
+        raise BadConfig(f"{path}{error}") from error
+
+
+@functools.lru_cache(maxsize=64)  # a run's configuration is asked for again and again
+def _parse(content: str) -> CommentedMap:
+    document = parse_yaml(content, "", commented_yaml())
     if document is None:
         return CommentedMap()
     if not isinstance(document, CommentedMap):
-        raise BadConfig(f"{path}: expected sections ({', '.join(Config.model_fields)}), got {type(document).__name__}")
+        raise BadConfig(f": expected sections ({', '.join(Config.model_fields)}), got {type(document).__name__}")
     return document
 
 

@@ -83,13 +83,17 @@ def read_yaml(path: Path, yaml: YAML, limit: int = SMALL) -> Any:
         FileNotFoundError: there is none.
         BadConfig: it cannot be read, or is not YAML within the bounds; with the line.
     """
+    return parse_yaml(read_content(path, limit), str(path), yaml)
+
+
+def read_content(path: Path, limit: int = SMALL) -> str:
+    """The text of a regular file of at most `limit` bytes; raises as `read_yaml`."""
     try:
-        content = read_text(path, limit)
+        return read_text(path, limit)
     except FileNotFoundError:
         raise
     except (OSError, UnicodeDecodeError, TooLarge) as error:
         raise BadConfig(f"{path}: cannot be read as text: {getattr(error, 'strerror', None) or error}") from error
-    return parse_yaml(content, str(path), yaml)
 
 
 def parse_yaml(content: str, source: str, yaml: YAML) -> Any:

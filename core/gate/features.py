@@ -100,8 +100,9 @@ def _texture(picture: NDArray[np.float32]) -> list[float]:
         detail = (picture - coarser)[inside] if np.count_nonzero(inside) > 10 else np.zeros(1, np.float32)
         found.append(float(np.log(_SMALLEST / 100 + detail.std())))
         if octave < 2:
-            power = float(np.square(detail).mean())
-            found.append(float(np.log(_SMALLEST + np.power(detail, 4).mean() / max(power**2, 1e-9))))
+            squares = np.square(detail)  # np.power(detail, 4) takes 200 times as long
+            power = float(squares.mean())
+            found.append(float(np.log(_SMALLEST + np.square(squares).mean() / max(power**2, 1e-9))))
         picture = coarser
     return found
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -112,6 +113,7 @@ def card(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+@cache
 def image_png(level: int, seed: int) -> bytes:
     """A mammogram for a thumb: a half disc of about `level` grey on black."""
     rows, columns = np.mgrid[:64, :48]

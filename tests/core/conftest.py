@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from builders.toy_training import frame, make_config, make_run, make_trainer
+from markupsafe import Markup
+
+from core.demo import make_demo
+from core.report import figures
 
 __all__ = ["frame", "make_config", "make_run", "make_trainer"]
 
@@ -15,3 +20,17 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of reports stay empty: drawing them takes half of a report's time."""
+    monkeypatch.setattr(figures, "to_svg", lambda canvas, name: Markup('<svg viewBox="0 0 9 9"></svg>'))
+
+
+@pytest.fixture(scope="session")
+def small_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a demo set, to be copied: 24 patients, and pictures so small that none is compared with the others."""
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    make_demo(folder, patients=24, rows=96)
+    return folder

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from builders.chromium import MARKS, dashboard_in, open_page, settle
 from playwright.sync_api import expect
 
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.slow]
 
 _ATTACK = """async (base) => {
   const tried = {};

@@ -15,7 +15,7 @@ from core.evaluate import evaluate
 from core.runs import Run
 from core.training.launchers import run_to_end
 
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.slow]
 GROUPS = {
     "Overview": ["Curves", "Calibration", "All numbers"],
     "Threshold": ["Choose a threshold", "Screening"],

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from core.demo import make_demo
 
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from core.runs import Run
 from core.runs.test_set.accesses import access_counts, accesses
 from core.training.launchers import run_to_end
 
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.slow]
 SMALL = (
     "preprocessing.size=32",
     "preprocessing.clahe=false",

@@ -20,7 +20,7 @@ from core.data import read_manifest
 from core.demo import make_demo
 from core.runs import Run
 
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.slow]
 LONG = 100_000  # steps
 AN_EPOCH = 1000
 ENDED = 3

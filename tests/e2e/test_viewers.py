@@ -18,7 +18,7 @@ from core.demo import make_demo
 from core.runs import Run
 from core.training.launchers import run_to_end
 
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.slow]
 PUBLIC = "lab.example.org"
 
 

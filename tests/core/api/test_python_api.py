@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,20 +21,20 @@ from core.runs.test_set.accesses import FILE, accesses, read_record
 OVERRIDES = {
     "preprocessing": {"size": 32, "clahe": False},
     "model.options": {"width": 8},
-    "training": {"epochs": 1, "device": "cpu", "precision": "fp32"},
+    "training": {"epochs": 1, "device": "cpu", "precision": "fp32", "advanced": {"threads": 1}},
     "evaluation.bootstrap_samples": np.int64(100),
 }
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def trained(tmp_path_factory: pytest.TempPathFactory, small_demo: Path) -> Iterator[Path]:
     """A workspace without config.yaml, with a tiny demo set and one run named `first`."""
     folder = tmp_path_factory.mktemp("python")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
         patch.setenv("MAMMOLAB_HOME", str(folder / "home"))
         patch.chdir(folder)
-        make_demo(folder / "data" / "demo", patients=24, rows=160)
+        shutil.copytree(small_demo, folder / "data" / "demo")
         core.train("data/demo/manifest.csv", overrides=OVERRIDES, name="first", progress=False)
     yield folder
 
@@ -144,7 +145,7 @@ def test_an_evaluation_on_test_is_recorded_before_figures_are_given(
 
 
 def test_an_external_test_is_recorded_before_figures_are_given(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_demo(lab / "data" / "other", patients=12, rows=160, seed=9)
+    make_demo(lab / "data" / "other", patients=12, rows=96, seed=9)
     table = pd.read_csv(lab / "data" / "other" / "manifest.csv", dtype=str, keep_default_na=False)
     table.assign(patient_id="other-" + table["patient_id"]).to_csv(lab / "data" / "other" / "manifest.csv", index=False)
     run, manifest = core.open_run("first"), "data/other/manifest.csv"

@@ -10,7 +10,6 @@ import pytest
 
 import core
 from core.config import dump_config, load_config
-from core.demo import make_demo
 from core.runs.test_set.accesses import accesses
 
 ROOT = Path(__file__).parents[3]
@@ -18,7 +17,9 @@ SMALL = (
     "preprocessing.size=32",
     "preprocessing.clahe=false",
     "model.options={width: 8}",
+    "training.epochs=2",
     "training.batch_size=8",
+    "training.advanced.threads=1",
     "training.device=cpu",
     "evaluation.bootstrap_samples=100",
 )
@@ -32,9 +33,9 @@ def blocks(name: str) -> list[str]:
 
 
 @pytest.fixture
-def small_lab(in_tmp: Path) -> Path:
+def small_lab(in_tmp: Path, small_demo: Path) -> Path:
     """The demo set with few and coarse images where the examples expect it, and settings that train in a second."""
-    make_demo(in_tmp / "data" / "demo", patients=24, rows=160)
+    shutil.copytree(small_demo, in_tmp / "data" / "demo")
     (in_tmp / "config.yaml").write_text(dump_config(load_config(None, SMALL)), encoding="utf-8")
     return in_tmp
 

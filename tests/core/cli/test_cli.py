@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,6 @@ import pytest
 
 from core.cli import main
 from core.cli.parser import build_parser
-from core.demo import make_demo
 from core.files.paths import cache_root
 from core.runs import Run, Status
 
@@ -27,6 +27,7 @@ SETTINGS = (
     "model.options={width: 8}",
     "training.epochs=1",
     "training.batch_size=8",
+    "training.advanced.threads=1",
     "training.precision=fp32",
 )
 SMALL = tuple(word for setting in SETTINGS for word in ("--set", setting))
@@ -35,14 +36,14 @@ Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def lab(tmp_path_factory: pytest.TempPathFactory, small_demo: Path) -> Iterator[Path]:
     """A workspace with a tiny demo set and one trained run named `first`."""
     folder = tmp_path_factory.mktemp("lab")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
         patch.setenv("MAMMOLAB_HOME", str(folder / "home"))
         patch.chdir(folder)
-        make_demo(folder / "data" / "demo", patients=24, rows=160)
+        shutil.copytree(small_demo, folder / "data" / "demo")
         (folder / "config.yaml").write_bytes((ROOT / "config.yaml").read_bytes())
         assert main(["train", "--run", "first", *SMALL]) == 0
     yield folder

@@ -13,7 +13,6 @@ import pytest
 
 from core.cli import main
 from core.cli.evaluation import confirmed
-from core.demo import make_demo
 from core.errors import NotRecorded
 from core.runs import Run
 from core.runs.test_set import access_log
@@ -33,6 +32,8 @@ SMALL = (
     "--set",
     "training.device=cpu",
     "--set",
+    "training.advanced.threads=1",
+    "--set",
     "training.precision=fp32",
     "--set",
     "evaluation.bootstrap_samples=100",
@@ -40,14 +41,14 @@ SMALL = (
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def trained(tmp_path_factory: pytest.TempPathFactory, small_demo: Path) -> Iterator[Path]:
     """A workspace with a tiny demo set and one trained run named `first`, its test set unopened."""
     folder = tmp_path_factory.mktemp("sealed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
         patch.setenv("MAMMOLAB_HOME", str(folder / "home"))
         patch.chdir(folder)
-        make_demo(folder / "data" / "demo", patients=24, rows=160)
+        shutil.copytree(small_demo, folder / "data" / "demo")
         (folder / "config.yaml").write_bytes((ROOT / "config.yaml").read_bytes())
         assert main(["train", "--run", "first", *SMALL]) == 0
     yield folder

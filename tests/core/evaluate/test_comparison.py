@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders.fake_run import FakePredictor, FakeRun, card, make_run
+from builders.copied import copied
+from builders.fake_run import FakePredictor, FakeRun, card, events, make_run
 
 from core.data import write_manifest
 from core.errors import BadRun, Leakage, NotEnoughData
@@ -30,12 +31,17 @@ class OtherPredictor(FakePredictor):
         return [0.2 * score + 0.8 * float(image.mean()) / 255 for score, image in zip(first, pixels, strict=True)]
 
 
-@pytest.fixture
-def first(tmp_path: Path) -> FakeRun:
-    run = make_run(tmp_path / "first")
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = make_run(tmp_path_factory.mktemp("template") / "first")
     run.name = "first"
     evaluate(run, "test", predictor=FakePredictor(run.card))
-    return run
+    return run.path
+
+
+@pytest.fixture
+def first(template: Path, tmp_path: Path) -> FakeRun:
+    return FakeRun(copied(template, tmp_path / "first"), card(), events(), name="first")
 
 
 def other_run(first: FakeRun, change=None) -> FakeRun:

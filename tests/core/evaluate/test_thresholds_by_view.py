@@ -29,6 +29,9 @@ from core.runs.test_set.accesses import accesses
 RULE = ThresholdRule(target=0.9, per_view=True)
 
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """24 patients in validation and in test, half malignant, CC and MLO of each; CC scores of validation lie higher."""

@@ -22,7 +22,7 @@ def scored(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return y, np.array(draw(st.lists(values, min_size=n, max_size=n)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(scored(), st.one_of(st.floats(0.01, 1.0), st.sampled_from([0.1, 0.3, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0])))
 def test_target_is_reached_and_no_higher_threshold_reaches_it(case: tuple[np.ndarray, np.ndarray], target: float) -> None:
     y, s = case
@@ -65,7 +65,7 @@ def test_impossible_targets_are_refused(target: float) -> None:
         threshold_for_sensitivity([0, 1], [0.1, 0.2], target)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(scored(), st.sampled_from([0.5, 0.8, 0.9, 1.0]))
 def test_best_figure_under_a_condition_is_the_best_of_all_thresholds(case: tuple[np.ndarray, np.ndarray], at: float) -> None:
     y, s = case
@@ -76,7 +76,7 @@ def test_best_figure_under_a_condition_is_the_best_of_all_thresholds(case: tuple
     assert specificity_at_sensitivity(y, s, at) == pytest.approx(best)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(scored())
 def test_youdens_threshold_is_the_best_of_all_and_the_highest_of_several(case: tuple[np.ndarray, np.ndarray]) -> None:
     y, s = case
@@ -86,7 +86,7 @@ def test_youdens_threshold_is_the_best_of_all_and_the_highest_of_several(case: t
     assert youden_threshold(y, s) <= best
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(scored(), st.sampled_from([0.2, 1.0, 10.0, 500.0]), st.sampled_from([None, 0.005, 0.4]))
 def test_no_threshold_costs_less(case: tuple[np.ndarray, np.ndarray], ratio: float, prevalence: float | None) -> None:
     y, s = case

@@ -427,7 +427,7 @@ def test_a_torchscript_program_is_named_and_not_run(tmp_path: Path) -> None:
         check_weights(ModelConfig(name=NAME, weights=str(path)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(place=st.integers(0, 10**9), value=st.integers(0, 255), zipped=st.booleans(), cut=st.booleans())
 def test_damage_anywhere_is_one_kind_of_error(place: int, value: int, zipped: bool, cut: bool) -> None:
     content = bytearray(_ZIPPED if zipped else _UNZIPPED)
@@ -439,7 +439,7 @@ def test_damage_anywhere_is_one_kind_of_error(place: int, value: int, zipped: bo
         assert "weights_only" not in str(error)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_program_ends_in_values_or_one_kind_of_error(program: bytes) -> None:
     try:

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders.copied import copied
 from builders.fake_run import FakePredictor, FakeRun, make_run
-from markupsafe import Markup
 
 from core.errors import BadConfig, BadRun, UnreadableImage
 from core.evaluate import evaluate, read_evaluation
 from core.gradcam import Heatmap
 from core.metrics import TITLES, Interval
-from core.report import figures, gather, report
+from core.report import gather, report
 from core.report.checklists import CLAIM, TRIPOD
 from core.report.document import Missing, Section
 from core.report.heatmaps import choose_cases
@@ -109,18 +109,6 @@ def sections(run: FakeRun) -> dict[str, Section]:
     return {section.id: section for section in gather(run, ExplainingPredictor(run.card)).walk()}
 
 
-@pytest.fixture(autouse=True)
-def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of a report's time is drawing: only tests that look at drawings, and ask for `drawn`, wait for it."""
-    if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(figures, "to_svg", lambda canvas, name: Markup('<svg viewBox="0 0 9 9"></svg>'))
-
-
-@pytest.fixture
-def drawn() -> None:
-    """Figures are drawn."""
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> FakeRun:
     return make_run(tmp_path / "run")
@@ -137,12 +125,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> FakeRun:
 
 @pytest.fixture
 def evaluated(template: FakeRun, tmp_path: Path) -> FakeRun:
-    folder = tmp_path / "run"
-    shutil.copytree(template.path, folder)
-    for name in ("predictions/val.csv", "predictions/test.csv"):
-        text = (folder / name).read_text(encoding="utf-8")
-        (folder / name).write_text(text.replace(str(template.path), str(folder)), encoding="utf-8")
-    return FakeRun(folder, copy.deepcopy(template.card), copy.deepcopy(template.log))
+    return FakeRun(copied(template.path, tmp_path / "run"), copy.deepcopy(template.card), copy.deepcopy(template.log))
 
 
 # ---------------------------------------------------------------- the file

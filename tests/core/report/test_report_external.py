@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from builders.copied import copied
 from builders.external_set import external_rows, write_external
-from builders.fake_run import FakePredictor, FakeRun, make_run
+from builders.fake_run import FakePredictor, FakeRun, card, events, make_run
 from builders.report_text import text_of
 
 from core.evaluate import evaluate, evaluate_external, read_evaluation
@@ -26,17 +27,23 @@ from core.report.words import stated
 NAME = "external-inbreast"
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> FakeRun:
-    """A run that was tested on its own test set and on another collection."""
-    made = make_run(tmp_path / "runs" / "run")
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tested") / "lab"
+    made = make_run(folder / "runs" / "run")
     evaluate(made, "test", predictor=FakePredictor(made.card))
-    rows = external_rows(tmp_path / "other" / "films")
+    rows = external_rows(folder / "other" / "films")
     rows[0]["patient_id"] = "train-0"
     rows[4]["label"] = ""
-    write_external(tmp_path / "other", rows)
-    evaluate_external(made, tmp_path / "other" / "other.csv", "inbreast", predictor=FakePredictor(made.card))
-    return made
+    write_external(folder / "other", rows)
+    evaluate_external(made, folder / "other" / "other.csv", "inbreast", predictor=FakePredictor(made.card))
+    return folder
+
+
+@pytest.fixture
+def run(template: Path, tmp_path: Path) -> FakeRun:
+    """A run that was tested on its own test set and on another collection."""
+    return FakeRun(copied(template, tmp_path) / "runs" / "run", card(), events())
 
 
 def section_of(run: FakeRun) -> Section:

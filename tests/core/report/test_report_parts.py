@@ -50,7 +50,7 @@ def a_forest(name: str = "forest"):
     return figures.forest(name, rows, "Caption.", reference=interval(0.6), heads=frozenset({0}))
 
 
-def test_a_drawing_is_the_same_every_time_and_carries_nothing_but_itself() -> None:
+def test_a_drawing_is_the_same_every_time_and_carries_nothing_but_itself(drawn: None) -> None:
     first, again = a_forest().svg, a_forest().svg
     assert first == again
     assert "http" not in first and "<metadata" not in first and "<!--" not in first and "Matplotlib" not in first
@@ -60,7 +60,7 @@ def test_a_drawing_is_the_same_every_time_and_carries_nothing_but_itself() -> No
     assert "<b>L</b> & R" in "".join(root.itertext())  # text stays text, escaped
 
 
-def test_names_inside_a_drawing_are_its_own() -> None:
+def test_names_inside_a_drawing_are_its_own(drawn: None) -> None:
     one, two = a_forest("one").svg, a_forest("two").svg
     inner = [set(re.findall(r' id="([^"]+)"', svg)) for svg in (one, two)]
     assert inner[0] and not inner[0] & inner[1]
@@ -76,15 +76,15 @@ def test_numbers_that_a_person_reads_are_not_rounded() -> None:
 
 
 @pytest.mark.parametrize("name", ["a$b$c", "$\\frac{1", "x" * 500, "two\nlines"])
-def test_any_value_of_a_manifest_can_stand_beside_a_point(name: str) -> None:
+def test_any_value_of_a_manifest_can_stand_beside_a_point(name: str, drawn: None) -> None:
     text = "".join(ET.fromstring(figures.forest("f", [(name, interval(0.7))], "Caption.").svg).itertext())
     assert name.split("\n")[0][:20] in text and "x" * 60 not in text
 
 
 @pytest.mark.parametrize("scores", [[0.2, 0.4, 0.6, 0.8], [0.5, 0.5, 0.5, 0.5], [0.0, 0.0, 1.0, 1.0]])
-def test_histograms_hold_every_score(scores: list[float]) -> None:
-    drawn = figures.histogram("h", [False, False, True, True], scores, 0.5, "Caption.")
-    assert "benign (2)" in drawn.svg and "malignant (2)" in drawn.svg
+def test_histograms_hold_every_score(scores: list[float], drawn: None) -> None:
+    chart = figures.histogram("h", [False, False, True, True], scores, 0.5, "Caption.")
+    assert "benign (2)" in chart.svg and "malignant (2)" in chart.svg
 
 
 # ---------------------------------------------------------------- the size of a study

@@ -12,14 +12,13 @@ import pandas as pd
 import pytest
 from builders.fake_run import FakePredictor, FakeRun, make_run
 from builders.report_text import text_of, words_of
-from markupsafe import Markup
 
 from core.data import assign_splits, write_manifest
 from core.evaluate import evaluate
 from core.evaluate.result import REFUSED, UNREADABLE, Excluded
 from core.evaluate.subgroup_tests import comparisons, count_tests, differing, equivalence_sentence
 from core.metrics import Calibration, Interval, ThresholdUncertainty
-from core.report import figures, gather
+from core.report import gather
 from core.report.document import Document, Section, Table, Warn
 from core.report.material import read_material
 from core.report.sections.calibration import calibration
@@ -33,8 +32,7 @@ from core.runs.split_origin import NOT_RECORDED, origin_of, write_split_origin
 
 
 @pytest.fixture(autouse=True)
-def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "to_svg", lambda canvas, name: Markup('<svg viewBox="0 0 9 9"></svg>'))
+def _without_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.report.cases", lambda material, predictor: Section("cases", "Cases"))
 
 

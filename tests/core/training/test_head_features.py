@@ -78,9 +78,12 @@ def passes_counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     "changes",
     [
         {},
-        {"training__imbalance": "sampler", "training__advanced__accumulation_steps": 2, "training__monitor": "loss"},
+        pytest.param(
+            {"training__imbalance": "sampler", "training__advanced__accumulation_steps": 2, "training__monitor": "loss"},
+            marks=pytest.mark.slow,
+        ),
         {"training__precision": "bf16", "training__advanced__ema_decay": 0.9},
-        {"training__loss": "focal", "training__advanced__label_smoothing": 0.1},
+        pytest.param({"training__loss": "focal", "training__advanced__label_smoothing": 0.1}, marks=pytest.mark.slow),
     ],
     ids=["plain", "sampler and accumulation", "bf16 and average", "focal"],
 )
