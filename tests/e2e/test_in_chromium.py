@@ -64,7 +64,7 @@ class Lab:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A server in its own workspace: a small demo set, a configuration that trains in seconds, no run yet."""
     folder = tmp_path_factory.mktemp("lab")
-    make_demo(folder / "data" / "demo", patients=24, rows=200)
+    make_demo(folder / "data" / "demo", patients=24, rows=96)
     config = Config.model_validate({"preprocessing": {"size": 64}, "training": {"epochs": 2, "batch_size": 8}})
     (folder / "config.yaml").write_text(dump_config(config), encoding="utf-8")
     with dashboard_in(folder) as url:
@@ -180,6 +180,7 @@ def test_whole_loop_from_training_to_a_score(lab: Lab, page: Page, browser: Brow
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_chart_stays_zoomed_while_points_arrive_and_the_run_changes_its_state(lab: Lab, page: Page) -> None:
     config = Config.model_validate({"preprocessing": {"size": 64}, "checkpoints": lab.folder / "checkpoints"})
     run = Run.create(config, read_manifest(lab.folder / "data/demo/manifest.csv"), name="watched")
