@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -22,22 +23,36 @@ def picture(level: int) -> np.ndarray:
     return np.where((rows - 24) ** 2 / 400 + columns**2 / 700 < 1, level, 0).astype(np.uint8)
 
 
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, bytes]:
+    """120 files, all different. They are inspected once for all tests, but for those that a test changed."""
+    folder = tmp_path_factory.mktemp("pictures")
+    made = {folder / f"{number}.png": cv2.imencode(".png", picture(100 + number))[1].tobytes() for number in range(120)}
+    for path, content in made.items():
+        path.write_bytes(content)
+    return made
+
+
 @pytest.fixture
-def frame(tmp_path: Path) -> pd.DataFrame:
+def frame(pictures: dict[Path, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[pd.DataFrame]:
     """Twenty patients of each label in each split, an image each, all different: nothing to complain of."""
-    rows = []
-    for number in range(120):
-        path = tmp_path / f"{number}.png"
-        assert cv2.imwrite(str(path), picture(100 + number))
-        rows.append(
-            {
-                "path": str(path),
-                "label": ("benign", "malignant")[number % 2],
-                "patient_id": f"p{number}",
-                "split": ("train", "val", "test")[number // 2 % 3],
-            }
-        )
-    return pd.DataFrame(rows).astype("str")
+    monkeypatch.setenv("MAMMOLAB_CACHE", str(next(iter(pictures)).parent / "cache"))
+    rows = [
+        {
+            "path": str(path),
+            "label": ("benign", "malignant")[number % 2],
+            "patient_id": f"p{number}",
+            "split": ("train", "val", "test")[number // 2 % 3],
+        }
+        for number, path in enumerate(pictures)
+    ]
+    yield pd.DataFrame(rows).astype("str")
+    for path, content in pictures.items():
+        if not path.is_file() or path.read_bytes() != content:
+            if path.is_dir():
+                path.rmdir()
+            path.unlink(missing_ok=True)
+            path.write_bytes(content)
 
 
 def kinds(report: CheckReport) -> list[str]:
