@@ -19,6 +19,11 @@ from core.wording import counted, first_few
 
 log = logging.getLogger(__name__)
 
+_WAYS_OUT = (
+    "`data repair` writes a manifest with the split repaired, and `data check` lists all that leaks. With "
+    "data.allow_leakage=true it trains, and every metric is marked."
+)
+
 _NAMED = 5  # patients named in a message
 DRAWN = "split_drawn"  # in a frame's attrs: what assign_splits drew, and with what
 
@@ -142,10 +147,7 @@ def require_no_leakage(frame: pd.DataFrame) -> None:
     Raises:
         Leakage: names the first few and counts all.
     """
-    remedy = (
-        "Put all images of a patient in one split, or empty the split column to have it made by patient. `data repair` writes "
-        "a manifest with the split repaired."
-    )
+    remedy = "Put all images of a patient in one split, or empty the split column to have it made by patient. " + _WAYS_OUT
     patients = leaking_patients(frame)
     if patients:
         named = first_few((f"{name} in {' and '.join(splits)}" for name, splits in patients.items()), _NAMED, "; ")
@@ -158,7 +160,7 @@ def require_no_leakage(frame: pd.DataFrame) -> None:
         raise Leakage(
             f"{len(contents)} image files stand in more than one split with identical content, for example "
             f"{' and '.join(str(path) for path in twins[:2])}. "
-            "Keep one copy of each, or give the copies one patient_id and one split."
+            f"Keep one copy of each. {_WAYS_OUT}"
         )
 
 
@@ -191,8 +193,7 @@ def _require_one_spelling(frame: pd.DataFrame) -> None:
     more = f"; and {len(apart) - _NAMED} more" if len(apart) > _NAMED else ""
     raise Leakage(
         f"{counted(len(apart), 'patient')} may stand in several splits under several spellings: {named}{more}. Write every "
-        "patient in one way, or have `data repair` write a manifest in which they stand in one split; if they are different "
-        "people, that does no harm."
+        f"patient in one way. {_WAYS_OUT} If they are different people, the repair does no harm."
     )
 
 

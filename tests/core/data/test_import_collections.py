@@ -15,6 +15,7 @@ from builders.cbis_tree import dicom_tree
 from core.data.identity import nobody_known, without_patient
 from core.data.importers import IMPORTERS, ImportReport, import_data
 from core.data.importers.recognition import recognise
+from core.data.label_rules import relabel
 from core.data.lesions import lesion_boxes, lesions_of
 from core.data.manifest import read_manifest, write_manifest
 from core.data.splits import leaking_patients
@@ -264,6 +265,37 @@ def test_cmmd_pictures_without_a_side_are_unlabelled(tmp_path: Path) -> None:
         trees.picture(tree / patient / "1-1.png")
     report = import_data("cmmd", tree)
     assert report.frame["label"].tolist() == ["", ""] and any("2 images name no side" in note for note in report.notes)
+
+
+def test_cmmd_assumes_benign_only_where_a_listed_patients_other_breast_has_no_row(tmp_path: Path) -> None:
+    tree = trees.cmmd(tmp_path)
+    for path in tree.glob("CMMD_clinicaldata*"):
+        path.unlink()
+    (tree / "CMMD_clinicaldata_revision.csv").write_text(
+        "ID1,LeftRight,Age,number,abnormality,classification,subtype\n"
+        "D1-0001,R,44,2,mass,Benign,\nD1-0002,L,50,2,mass,,\nD1-0003,L,60,2,mass,Malignant,\n",
+        encoding="utf-8",
+    )
+    shutil.rmtree(tree / "CMMD")
+    for name in ("D1-0001/L_CC", "D1-0001/R_CC", "D1-0002/L_CC", "D1-0002/R_CC", "D1-0003/L_CC", "D1-0003/1-1", "D1-0009/L_CC"):
+        trees.picture(tree / f"{name}.png")
+    report = import_data("cmmd", tree, rule="pathology-assume-normal")
+    labels = {
+        f"{Path(path).parent.name}/{Path(path).stem}": label for path, label in report.frame[["path", "label"]].to_numpy()
+    }
+    assert labels == {
+        "D1-0001/L_CC": "benign",  # assumed
+        "D1-0001/R_CC": "benign",
+        "D1-0002/L_CC": "",  # a row without a class
+        "D1-0002/R_CC": "benign",  # assumed
+        "D1-0003/L_CC": "malignant",
+        "D1-0003/1-1": "",  # perhaps the malignant breast
+        "D1-0009/L_CC": "",  # a patient of whom the table knows nothing
+    }
+    assert any("2 images are of a breast without a row in the table, and taken for benign" in note for note in report.notes)
+    assert any("(first: D1-0003/1-1.png)" in note for note in report.notes)
+    relabelled, _ = relabel(import_data("cmmd", tree).frame, "pathology-assume-normal")
+    assert relabelled["label"].tolist() == report.frame["label"].tolist()
 
 
 # ---------------------------------------------------------------- Huang and Lin
