@@ -6,11 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
-_NAMES_PATHS = (".csv", ".json", ".jsonl")
+_NAMES_PATHS = (".csv", ".json", ".jsonl", ".yaml")
 
 
 def copied(template: Path, folder: Path) -> Path:
-    """A copy of `template` as `folder`, whose tables and records name the files of the copy."""
+    """A copy of `template` as `folder`, whose tables, records and settings name the files of the copy."""
     shutil.copytree(template, folder, dirs_exist_ok=True)
     for path in folder.rglob("*"):
         if path.suffix in _NAMES_PATHS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -30,7 +31,7 @@ class Hint:
     found: tuple[Stored, ...]
 
     def words(self, name: str) -> str:
-        """What to do about it, with the nearest architecture: takes some seconds, for an error only."""
+        """What to do about it, with the nearest architecture: takes some seconds the first time, for an error only."""
         best = max((_likeness(each, self.found) for each in CANDIDATES if each != name), default=None)
         if best is None or best[0] < _NEAR:
             return f"Set model.name to its architecture, or model.weights to a file of {name}"
@@ -43,15 +44,16 @@ class Hint:
         )
 
 
-def _likeness(name: str, found: tuple[Stored, ...]) -> tuple[float, int, str, int]:
-    """(share of the tensors that fit both ways, minus the place in the list, name, how many fit), for the best layout."""
+@cache  # building these networks takes nearly all of the time
+def _layouts_of(name: str) -> list[tuple[set[str], dict[str, tuple[int, ...]]]]:
+    """A network's tensors in each layout that computes the same: all names, and the shapes of those below its head."""
     import timm
 
     with torch.device("meta"):
         backbone = timm.create_model(name, pretrained=False, num_classes=1, in_chans=3)
     shapes = {key: tuple(tensor.shape) for key, tensor in backbone.state_dict().items()}
     head = f"{timm.get_pretrained_cfg(name).classifier}."
-    share, matched = 0.0, 0
+    found = []
     for layout, theirs in layouts.layouts(shapes.keys()).items():
         if layouts.other_function(layout, name, backbone):
             continue
@@ -60,9 +62,17 @@ def _likeness(name: str, found: tuple[Stored, ...]) -> tuple[float, int, str, in
             for key, ours in theirs.items()
             if not ours.startswith(head) and not ours.endswith("num_batches_tracked")
         }
+        found.append((set(theirs), body))
+    return found
+
+
+def _likeness(name: str, found: tuple[Stored, ...]) -> tuple[float, int, str, int]:
+    """(share of the tensors that fit both ways, minus the place in the list, name, how many fit), for the best layout."""
+    share, matched = 0.0, 0
+    for theirs, body in _layouts_of(name):
         roots = {key.partition(".")[0] for key in body}
         for stored in found:
-            state = without_prefix(stored, theirs.keys())
+            state = without_prefix(stored, theirs)
             fitting = sum(key in state and state[key].shape == shape for key, shape in body.items())
             inner = sum(
                 key.partition(".")[0] in roots and key not in theirs and not key.endswith("num_batches_tracked")

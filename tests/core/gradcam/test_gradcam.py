@@ -348,7 +348,7 @@ def test_eigencam_is_the_package_s_up_to_its_sign() -> None:
         np.testing.assert_allclose(eigen_cam(features), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("target", ["malignant", "benign"])
+@pytest.mark.parametrize("target", ["malignant", pytest.param("benign", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["small_cnn", pytest.param("resnet18", marks=pytest.mark.slow), "vit_tiny_patch16_224"])
 def test_score_cam_over_all_feature_maps_is_the_package_s(name: str, target: str, pixels: NDArray[np.uint8]) -> None:
     from pytorch_grad_cam import ScoreCAM

@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from builders.copied import copied
+from builders.toy_training import draw_frame, toy_config
 from safetensors.torch import load_file
 
 from core.config import dump_config, load_config
@@ -219,6 +221,25 @@ def test_a_run_that_died_while_it_waited_to_be_resumed_is_not_begun_anew(make_ru
         start_thread(run)
 
 
+@pytest.fixture(scope="module")
+def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("parent")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAMMOLAB_HOME", str(folder / "home"))
+        patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
+        run = Run.create(toy_config(folder / "runs", training__epochs=1), draw_frame(folder / "images"), name="parent")
+        assert start_thread(run).join(ENOUGH)
+    return folder
+
+
+@pytest.fixture
+def parent(_trained: Path, tmp_path: Path) -> Run:
+    """A run that was trained for an epoch."""
+    for name in ("images", "runs"):
+        copied(_trained / name, tmp_path / name)
+    return Run.open(tmp_path / "runs" / "parent")
+
+
 def test_a_fork_starts_from_the_weights_and_the_split_of_its_parent(make_run: MakeRun) -> None:
     parent = make_run("parent", training__epochs=1)
     with pytest.raises(BadRun, match="no model yet"):
@@ -236,9 +257,7 @@ def test_a_fork_starts_from_the_weights_and_the_split_of_its_parent(make_run: Ma
     assert card["run"] == "child"
 
 
-def test_a_fork_knows_its_parent_and_how_often_the_test_set_had_been_opened(make_run: MakeRun) -> None:
-    parent = make_run("parent", training__epochs=1)
-    assert start_thread(parent).join(ENOUGH)
+def test_a_fork_knows_its_parent_and_how_often_the_test_set_had_been_opened(parent: Run) -> None:
     assert read_parent(parent.path) is None and evaluation_count(parent.path) == 0
     (parent.path / "evaluation.json").write_text('{"val": {"opened": 5}, "test": {"opened": 2}}', encoding="utf-8")
     child = fork(parent, name="child")
@@ -252,9 +271,7 @@ def test_a_fork_knows_its_parent_and_how_often_the_test_set_had_been_opened(make
 
 
 @pytest.mark.parametrize("damaged", ["parent.json", "evaluation.json"])
-def test_a_fork_whose_openings_cannot_be_counted_is_refused(make_run: MakeRun, damaged: str) -> None:
-    parent = make_run("parent", training__epochs=1)
-    assert start_thread(parent).join(ENOUGH)
+def test_a_fork_whose_openings_cannot_be_counted_is_refused(parent: Run, damaged: str) -> None:
     (parent.path / damaged).write_text("{", encoding="utf-8")
     with pytest.raises(BadRun, match=f"{damaged}: damaged"):
         fork(parent, name="child")
@@ -274,9 +291,7 @@ def test_a_fork_of_a_run_from_scratch_trains_the_whole_network_at_the_rate_it_ha
     assert starting_point(child) == load_config(child.path / "config.yaml")
 
 
-def test_a_fork_stands_beside_its_parent_wherever_that_was_moved_to(make_run: MakeRun, tmp_path: Path) -> None:
-    parent = make_run("parent", training__epochs=1)
-    assert start_thread(parent).join(ENOUGH)
+def test_a_fork_stands_beside_its_parent_wherever_that_was_moved_to(parent: Run, tmp_path: Path) -> None:
     moved = Run.open(shutil.move(parent.path, tmp_path / "elsewhere" / "parent"))
     assert fork(moved, name="child").path == tmp_path / "elsewhere" / "child"
     named = starting_point(moved, [f"checkpoints={(tmp_path / 'named').as_posix()}"])
@@ -285,7 +300,7 @@ def test_a_fork_stands_beside_its_parent_wherever_that_was_moved_to(make_run: Ma
 
 @pytest.mark.parametrize("linked", [True, False])
 def test_a_fork_keeps_its_first_weights_when_its_parent_and_itself_are_renamed_or_deleted(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, linked: bool
+    parent: Run, monkeypatch: pytest.MonkeyPatch, linked: bool
 ) -> None:
     if not linked:
 
@@ -293,8 +308,6 @@ def test_a_fork_keeps_its_first_weights_when_its_parent_and_itself_are_renamed_o
             raise OSError(errno.EXDEV, "another disk")
 
         monkeypatch.setattr("os.link", refuse)
-    parent = make_run("parent", training__epochs=1)
-    assert start_thread(parent).join(ENOUGH)
     before = load_file(parent.path / "model.safetensors")
     child = fork(parent, load_config(parent.path / "config.yaml", ["training.learning_rate=1e-9"]), name="child")
     parent.rename("another name")
@@ -306,9 +319,7 @@ def test_a_fork_keeps_its_first_weights_when_its_parent_and_itself_are_renamed_o
     assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)
 
 
-def test_a_fork_that_cannot_have_the_weights_leaves_no_run_behind(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    parent = make_run("parent", training__epochs=1)
-    assert start_thread(parent).join(ENOUGH)
+def test_a_fork_that_cannot_have_the_weights_leaves_no_run_behind(parent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def full(*paths: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -320,9 +331,7 @@ def test_a_fork_that_cannot_have_the_weights_leaves_no_run_behind(make_run: Make
     assert [run.name for run in list_runs(parent.path.parent)] == ["parent"]
 
 
-def test_a_fork_of_another_architecture_is_refused(make_run: MakeRun) -> None:
-    parent = make_run("parent", training__epochs=1)
-    assert start_thread(parent).join(ENOUGH)
+def test_a_fork_of_another_architecture_is_refused(parent: Run) -> None:
     with pytest.raises(BadRun, match="resnet18"):
         fork(parent, load_config(parent.path / "config.yaml", ["model.name=resnet18"]))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +20,23 @@ from core.training.model_list import list_models, measure_models, with_model
 MakeConfig = Callable[..., Config]
 
 
-def test_a_measured_step_is_kept_for_its_set_up(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def measured_here(
+    command: list[str], *, input: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **_: object
+) -> SimpleNamespace:
+    """What the process of its own would say, without the seconds in which it loads its libraries."""
+    assert command[1:] == ["-m", model_costs.__name__]
+    monkeypatch.setattr("sys.stdin", io.StringIO(input))
+    capsys.readouterr()
+    return SimpleNamespace(returncode=model_costs.main(), stdout=capsys.readouterr().out, stderr="")
+
+
+@pytest.mark.parametrize("own_process", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_measured_step_is_kept_for_its_set_up(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], own_process: bool
+) -> None:
+    if not own_process:
+        here = partial(measured_here, monkeypatch=monkeypatch, capsys=capsys)
+        monkeypatch.setattr(model_costs, "subprocess", SimpleNamespace(run=here, TimeoutExpired=subprocess.TimeoutExpired))
     config = make_config(training__batch_size=3)
     assert known_costs(config) is None
     costs = measure_costs(config)

@@ -35,16 +35,39 @@ def _own_uploads(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     server._uploads.cache_clear()
 
 
-@pytest.fixture
-def client(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setattr(server, "_tabs", [])
+@contextlib.contextmanager
+def _served() -> Iterator[TestClient]:
+    """The routes with a tab of their own."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:
         async with server.lifespan(app):  # type: ignore[arg-type]
             yield
 
-    with TestClient(Starlette(routes=server.routes(), lifespan=lifespan), base_url="http://localhost") as found:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server, "_tabs", [])
+        with TestClient(Starlette(routes=server.routes(), lifespan=lifespan), base_url="http://localhost") as found:
+            yield found
+
+
+@pytest.fixture
+def client(workspace: Path) -> Iterator[TestClient]:
+    with _served() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One for all requests that are refused and leave nothing."""
+    folder = tmp_path_factory.mktemp("shared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MAMMOLAB_HOME", str(folder / "home"))
+        patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
+        patch.setenv("GRADIO_TEMP_DIR", "")
+        started = contextlib.ExitStack()
+        found = started.enter_context(_served())
+    with started:
         yield found
 
 
@@ -95,9 +118,9 @@ def test_no_event_takes_a_path_of_the_server(client: TestClient, secret: Path) -
         "a\0b",
     ],
 )
-def test_no_event_takes_an_address_or_a_path_that_is_no_upload(client: TestClient, path: Any) -> None:
+def test_no_event_takes_an_address_or_a_path_that_is_no_upload(shared: TestClient, path: Any) -> None:
     for payload in (_file(path), {"path": path}, {"url": "http://example.org/x.png"}, {"meta": {"_type": "gradio.FileData"}}):
-        answer = client.post(f"{API}/queue/join", json={"fn_index": 1, "session_hash": "a", "data": [payload]})
+        answer = shared.post(f"{API}/queue/join", json={"fn_index": 1, "session_hash": "a", "data": [payload]})
         assert answer.status_code == 400
 
 
@@ -154,8 +177,8 @@ def test_an_upload_is_taken_and_its_event_runs(client: TestClient) -> None:
         "/gradio/openapi.json",
     ],
 )
-def test_addresses_that_the_tab_does_not_use_are_not_answered(client: TestClient, path: str) -> None:
-    assert client.get(path).status_code in (403, 404)
+def test_addresses_that_the_tab_does_not_use_are_not_answered(shared: TestClient, path: str) -> None:
+    assert shared.get(path).status_code in (403, 404)
 
 
 @pytest.mark.parametrize(
@@ -172,15 +195,15 @@ def test_addresses_that_the_tab_does_not_use_are_not_answered(client: TestClient
         "run-history/connect",
     ],
 )
-def test_other_ways_to_run_an_event_are_closed(client: TestClient, path: str) -> None:
-    assert client.post(f"{API}/{path}", json={"fn_index": 0, "data": []}).status_code == 404
+def test_other_ways_to_run_an_event_are_closed(shared: TestClient, path: str) -> None:
+    assert shared.post(f"{API}/{path}", json={"fn_index": 0, "data": []}).status_code == 404
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"[", b"[" * 100_000, b'{"data": [1' + b"0" * 5000 + b"]}", b"\xff", b" " * (1 << 20) + b"{}"]
 )
-def test_an_event_that_is_no_small_json_is_refused(client: TestClient, body: bytes) -> None:
-    answer = client.post(f"{API}/queue/join", content=body, headers={"content-type": "application/json"})
+def test_an_event_that_is_no_small_json_is_refused(shared: TestClient, body: bytes) -> None:
+    answer = shared.post(f"{API}/queue/join", content=body, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422)
 
 

@@ -35,8 +35,17 @@ def compared(paths: list[str]) -> Copies:
     return find_copies(paths, [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths])
 
 
+@pytest.fixture(scope="module")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that keeps the fingerprints of pictures which several tests have."""
+    return tmp_path_factory.mktemp("common")
+
+
 @pytest.mark.parametrize("name", [name for name in ALTERATIONS if "combined" not in name])
-def test_an_altered_copy_is_found_and_nothing_else(tmp_path: Path, name: str) -> None:
+def test_an_altered_copy_is_found_and_nothing_else(
+    tmp_path: Path, common: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAMMOLAB_CACHE", str(common))
     pictures = {f"{seed}.png": textured_breast(seed) for seed in range(4)}
     altered = ALTERATIONS[name](textured_breast(2), np.random.default_rng(1))
     paths = written(tmp_path, pictures | {"copy.png": altered})
