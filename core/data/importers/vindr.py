@@ -44,7 +44,7 @@ def import_vindr(source: Path, options: Options, progress: Progress | None) -> I
     for table in (breasts, findings):
         for record in table or ():
             images[record["image_id"].lower()].append(record)
-    files = found.images_by(_id, "its name is no id of an image (32 digits and letters a to f)")
+    files = found.images_by(_id, lambda _: "its name is no id of an image (32 digits and letters a to f)")
     metadata = _metadata(found)
     candidates = []
     for image, records in images.items():
