@@ -276,6 +276,36 @@ def test_vindr_needs_only_one_of_its_tables(tmp_path: Path) -> None:
     assert len(import_data("vindr", tree).frame) == 11
 
 
+def test_vindr_rows_that_contradict_each_other_are_told(tmp_path: Path) -> None:
+    tree = trees.vindr(tmp_path)
+    table = tree / "breast-level_annotations.csv"
+    rows = table.read_text(encoding="utf-8").splitlines()
+    rows.append(rows[1].replace("BI-RADS 4", "BI-RADS 5").replace("training", "test"))
+    rows.append(rows[5].replace("BI-RADS 1", "BI-RADS 4"))
+    rows.append(rows[6].replace(",L,", ",R,"))
+    rows.append(rows[7])
+    table.write_text("\n".join(rows), encoding="utf-8")
+    report = import_data("vindr", tree)
+    made = {name[-4:]: row for name, row in by_name(report).items()}
+    assert len(made) == 10 and made["e3e9"].birads == "5" and made["e7d1"].label == "malignant"
+    assert any(text.startswith("2 images have rows with several BI-RADS categories") for text in report.repairs)
+    assert made["e3e9"].split == "train" and made["e3e9"].split_official == "training,test"
+    assert any("1 patient stood in several parts" in text and "1 image stood in both" in text for text in report.repairs)
+    said = reasons(report)
+    assert "its rows contradict each other: laterality L, R" in said
+    assert said.count("breast-level_annotations.csv line") == 4 and said.count("the same image as a row above") == 4
+
+
+def test_vindr_boxes_without_extent_are_counted(tmp_path: Path) -> None:
+    tree = trees.vindr(tmp_path)
+    table = tree / "finding_annotations.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace("30.5,5,90,40", "30.5,5,30.5,40"), encoding="utf-8")
+    report = import_data("vindr", tree)
+    assert any(text.startswith("1 box without an extent was dropped, its finding kept (line 3)") for text in report.repairs)
+    row = next(row for _, row in report.frame.iterrows() if row["finding_birads"] == "4")
+    assert [lesion.box is None for lesion in lesions_of(row)] == [False, True]
+
+
 # ---------------------------------------------------------------- CMMD
 
 
