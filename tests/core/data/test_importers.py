@@ -450,6 +450,13 @@ def test_mini_mias_labels_pairs_and_boxes(mias: Path) -> None:
     round_trip(report, mias / "m.csv")
 
 
+def test_mini_mias_without_normal_films_says_nothing_of_them(mias: Path) -> None:
+    (mias / "mdb004.pgm").unlink()
+    assert said(import_data("mini-mias", mias), "1 normal film is left out")
+    (mias / "mdb003.pgm").unlink()
+    assert not said(import_data("mini-mias", mias), "normal film")
+
+
 def test_mini_mias_options(mias: Path) -> None:
     report = import_data("mini-mias", mias / "Info.txt", normals="benign", odd="right")
     rows = by_name(report)
@@ -506,7 +513,7 @@ def test_mini_mias_numbers_beyond_the_film_give_no_box(tmp_path: Path, rest: str
     picture(tmp_path / "mdb001.png")
     (tmp_path / "Info.txt").write_text(f"mdb001 G CIRC B {rest}\n", encoding="utf-8")
     report = import_data("mini-mias", tmp_path)
-    assert "".join(report.frame.get("lesions", [""])) == "" and said(report, "1 films have an abnormality without a position")
+    assert "".join(report.frame.get("lesions", [""])) == "" and said(report, "1 film has an abnormality without a position")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a thing of POSIX")
