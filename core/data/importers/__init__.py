@@ -22,6 +22,7 @@ from core.data.importers.tree import Require
 from core.data.importers.writing import exclusions_path, write_import
 from core.data.tables import shown
 from core.errors import BadManifest
+from core.wording import counted
 
 __all__ = [
     "AUTO",
@@ -102,6 +103,7 @@ def _formula_notes(frame: pd.DataFrame) -> list[str]:
         return []
     name, first = next((name, cells.iloc[0]) for name, cells in found.items() if len(cells))
     return [
-        f"{count} cells begin with =, +, - or @ (the first: {name} {shown(first)}): a spreadsheet that opens the manifest "
+        f"{counted(count, 'cell begins', 'cells begin')} with =, +, - or @ (the first: "
+        f"{name} {shown(first)}): a spreadsheet that opens the manifest "
         "would take them for formulas. They are kept as they are; import the file there with its columns as text"
     ]

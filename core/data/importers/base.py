@@ -110,7 +110,7 @@ def patient_notes(rules: Counter[str], total: int, remedy: str) -> list[str]:
         "alone": f"no patient known, so each file counts as one patient. Leakage between splits cannot be excluded: {remedy}",
     }
     return [
-        f"{'warning: ' if rule == 'alone' else ''}{rules[rule]} of {total} images: {text}"
+        f"{'warning: ' if rule == 'alone' else ''}{rules[rule]:,} of {counted(total, 'image')}: {text}"
         for rule, text in texts.items()
         if rules[rule]
     ] + mixed_sources_notes(rules)

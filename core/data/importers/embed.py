@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core.data.importers.base import Importer, ImportReport, Options, Progress
 from core.data.importers.collection import DENSITY, Candidate, Collection, options_of
 from core.data.importers.merging import sound
 from core.data.importers.records import Record, read_records
-from core.data.importers.tree import Tree
+from core.data.importers.tree import IMAGES, Tree
 from core.data.importers.vocabulary import cell_word
 from core.data.lesions import Lesion
 from core.errors import BadManifest
@@ -24,6 +26,8 @@ _EMPTY = ("", "nan", "none", "0")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _RULES = ("outcome", "outcome-with-benign-biopsies")
 
+_WHOLE_PLACE = 3  # names below the cohort: patient, study, file
+
 Breast = tuple[str, str, str]  # patient, examination, side
 
 
@@ -33,34 +37,106 @@ def import_embed(source: Path, options: Options, progress: Progress | None) -> I
     found = Collection.begin("embed", source, options, progress)
     clinical, metadata = _tables(source, found.tree)
     findings = _findings(found, clinical)
-    files = {path.stem.lower(): path for path in reversed(found.tree.images)}
-    used: set[Path] = set()
-    candidates = []
     records = read_records(metadata, _METADATA)
+    files = _Files.of(found.tree, [record["anon_dicom_path"] for record in records])
+    used: set[Path] = set()
+    candidates: dict[Path, list[Candidate]] = {}
+    without: Counter[str] = Counter()
     found.notes += [f"tables read: {clinical.name}, {metadata.name}"]
     for record in records:
-        name = Path(record["anon_dicom_path"].replace("\\", "/")).stem  # the folders before it are another machine's
-        path = files.get(name.lower())
+        where = f"{metadata.name} line {record.line}"
+        path = files.find(record["anon_dicom_path"])
         if path is None:
-            found.reject(name or f"{metadata.name} line {record.line}", "listed in the metadata, no such image here")
+            found.reject(_parts(record["anon_dicom_path"])[-1] or where, files.why_not(record["anon_dicom_path"]))
             continue
-        if path in used:
-            found.reject(f"{metadata.name} line {record.line}", f"the same image as a row above: {path.name}")
+        reason = _unwanted(record, views)
+        if path in used and (reason or path not in candidates):
+            found.reject(where, f"the same image as a row above: {path.name}")
             continue
         used.add(path)
-        reason = _unwanted(record, views)
         if reason:
             found.reject(path, reason)
             continue
-        candidates.append(_candidate(found, record, path, findings))
+        each = _candidate(found, record, path, findings)
+        candidates.setdefault(path, []).append(each)
+        if not each.row["assessments"] and not each.row["pathology_severity"]:
+            without["ungraded" if findings.get(_breast(record)) else "unlisted"] += 1
+        without["flat"] += _regions_in(record["ROI_coords"]) - len(each.lesions)
+    places = {path.with_suffix(""): path for path in used}
     for path in found.tree.images:
         if path not in used:
-            found.reject(path, f"not listed in {metadata.name}, or another file of the same name")
-    unknown = sum(not each.row["assessments"] and not each.row["pathology_severity"] for each in candidates)
-    if unknown:
-        found.notes.append(f"{counted(unknown, 'image')} of a breast without any finding in the clinical table: unlabelled")
+            copy = places.get(path.with_suffix(""))
+            found.reject(path, f"not listed in {metadata.name}" if copy is None else f"the same image as {copy}")
+    if without["unlisted"]:
+        found.notes.append(
+            f"{counted(without['unlisted'], 'image')} of a breast without any finding in the clinical table: unlabelled"
+        )
+    if without["ungraded"]:
+        found.notes.append(
+            f"{counted(without['ungraded'], 'image')} of a breast whose findings in the clinical table have neither a known "
+            "assessment nor pathology (X and the like): unlabelled"
+        )
+    if without["flat"]:
+        found.repairs.append(f"{counted(without['flat'], 'region')} of interest without an extent dropped")
     found.notes.append("a patient comes several times, in follow-up examinations: they share the patient_id, and so the split")
-    return found.finish(candidates, _RULES[0])
+    return found.finish([each for own in candidates.values() for each in own], _RULES[0])
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The images by the name of their file, in lower case, and the paths that the table gives for each such name."""
+
+    tree: Tree
+    images: dict[str, list[Path]]
+    rows: dict[str, set[tuple[str, ...]]]
+
+    @classmethod
+    def of(cls, tree: Tree, listed: Sequence[str]) -> _Files:
+        images: defaultdict[str, list[Path]] = defaultdict(list)
+        for path in sorted(tree.images, key=lambda path: (IMAGES.index(path.suffix.lower()), path)):
+            images[path.stem.lower()].append(path)
+        rows: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
+        for text in listed:
+            parts = _parts(text)
+            rows[parts[-1].lower()].add(_below_cohort(parts) or parts)
+        return cls(tree, images, rows)
+
+    def find(self, text: str) -> Path | None:
+        """The image of a row: by its folders below the cohort's, else by its name where no other file or row has it."""
+        parts = _parts(text)
+        name, wanted = parts[-1].lower(), _below_cohort(parts)
+        loose = []
+        for path in self.images.get(name, ()):
+            place = _below_cohort(_parts("/".join(self.tree.inside(path))))
+            if wanted and place == wanted:
+                return path
+            if not wanted or len(place) < _WHOLE_PLACE:
+                loose.append(path)
+        alone = len(self.rows[name]) == 1 and len({path.parent for path in loose}) == 1
+        return loose[0] if alone else None
+
+    def why_not(self, text: str) -> str:
+        """The reason where `find` has none."""
+        parts = _parts(text)
+        if parts[-1].lower() not in self.images:
+            return "listed in the metadata, no such image here"
+        return (
+            f"listed in the metadata as {text}: no image in these folders, and the name alone tells not which is meant. Keep "
+            "the folders of the download (cohort_*/<patient>/<study>)"
+        )
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    """The names of a path of any machine, the last without its suffix."""
+    *folders, name = text.replace("\\", "/").split("/")
+    return (*folders, PurePosixPath(name).stem)
+
+
+def _below_cohort(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Patient, study and file below cohort_*, in lower case; the folders before it are another machine's. () without it."""
+    words = tuple(part.lower() for part in parts)
+    at = next((place for place, word in enumerate(words[:-1]) if word.startswith("cohort_")), None)
+    return () if at is None else words[at + 1 :]
 
 
 def _tables(source: Path, tree: Tree) -> tuple[Path, Path]:
@@ -99,10 +175,14 @@ def _unwanted(record: Record, views: str) -> str:
     return ""
 
 
-def _candidate(found: Collection, record: Record, path: Path, findings: dict[Breast, list[Record]]) -> Candidate:
-    patient, exam = cell_word(record["empi_anon"]), cell_word(record["acc_anon"])
+def _breast(record: Record) -> Breast:
     side = record["ImageLateralityFinal"][:1].upper()
-    own = findings.get((patient, exam, side), [])
+    return cell_word(record["empi_anon"]), cell_word(record["acc_anon"]), side
+
+
+def _candidate(found: Collection, record: Record, path: Path, findings: dict[Breast, list[Record]]) -> Candidate:
+    patient, exam, side = breast = _breast(record)
+    own = findings.get(breast, [])
     # Where a biopsy's side is given, its result is of that side alone.
     biopsied = [each for each in own if each["bside"][:1].upper() in ("", side, "B") or each["bside"].lower() == "nan"]
     severities = [word for each in biopsied if (word := cell_word(each["path_severity"])) in "0123456" and word]
@@ -120,6 +200,11 @@ def _candidate(found: Collection, record: Record, path: Path, findings: dict[Bre
         "subset": record["FinalImageType"],
     }
     return Candidate(path, row, _regions(record["ROI_coords"]))
+
+
+def _regions_in(text: str) -> int:
+    """How many whole regions a cell gives."""
+    return len(_NUMBER.findall(text[:10_000])) // 4
 
 
 def _regions(text: str) -> list[Lesion]:

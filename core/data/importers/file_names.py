@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.wording import counted
+
 _VIEWS = "XCCL|XCCM|XCC|MLO|LMO|CC|ML|LM|SIO|ISO|FB|AT|CV"
 _SIDES = "LEFT|RIGHT|L|R"
 # Separators are needed before a part, so that a name such as PAUL keeps its L; between side and view they are not.
@@ -101,8 +103,10 @@ def patient_offers(paths: Sequence[str]) -> list[str]:
         offers.append(
             (
                 several / len(paths),
-                f"{matched} of {len(paths)} names without a patient share {what} among them: {len(counts)} different ones, "
-                f"{min(counts.values())} to {max(counts.values())} images each, such as {example!r}. If that is the patient, "
+                f"{matched:,} of {counted(len(paths), 'name')} without a patient share {what} among them: "
+                f"{len(counts)} different ones, "
+                f"{min(counts.values())} to {counted(max(counts.values()), 'image')} each, such as "
+                f"{example!r}. If that is the patient, "
                 f"import again with patient_pattern={pattern}",
             )
         )

@@ -21,7 +21,7 @@ from core.data.importers.base import (
     rows_to_frame,
     ticking,
 )
-from core.data.importers.class_folders import is_class, labels_by_folder
+from core.data.importers.class_folders import is_class, labels_by_folder, likely_label
 from core.data.importers.file_names import original_of_copy, patient_offers, split_name
 from core.data.importers.folder_layout import LAYOUT, FoundFolders, LabelledFile, counted_alone, find_files
 from core.data.importers.folder_walk import Walk
@@ -70,7 +70,7 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     notes += [*mask_notes, *_beside(found, rejected), *_unused(options, labels, found)]
     if pattern is not None:
         doubt = "" if rules["pattern"] else "warning: "
-        notes.append(f"{doubt}patient_pattern matches {rules['pattern']} of {len(rows)} images")
+        notes.append(f"{doubt}patient_pattern matches {rules['pattern']} of {counted(len(rows), 'image')}")
     return ImportReport(rows_to_frame(rows), notes, sorted(rejected))
 
 
@@ -120,7 +120,8 @@ def _without_masks(
     seen = counted(count, "file looks like a mask and was", "files look like masks and were")
     notes = [f"warning: {seen} left out (masks=import takes them in)"] if count else []
     if kept and not some:
-        notes.append(f"warning: all {len(kept)} images have two grey levels only, as masks have: are they mammograms?")
+        seen = "the only image has" if len(kept) == 1 else f"all {counted(len(kept), 'image')} have"
+        notes.append(f"warning: {seen} two grey levels only, as masks have: mammograms have more")
     doubtful = [path.name for path, reason in zip(paths, reasons, strict=True) if not reason and says_mask(path)]
     if doubtful:
         notes.append(
@@ -245,7 +246,22 @@ def _beside(found: FoundFolders, rejected: list[tuple[str, str]]) -> list[str]:
         )
     if found.alone:
         notes.append(f"folders that name neither a split nor a label were left alone: {', '.join(counted_alone(found))}")
+        notes += _classes_offer(found)
     return notes
+
+
+def _classes_offer(found: FoundFolders) -> list[str]:
+    """How to take in folders that look like a class and were left alone."""
+    likely = {name.rpartition("/")[2]: likely_label(name.rpartition("/")[2]) for name in found.alone}
+    likely = {name: label for name, label in likely.items() if label}
+    if not likely:
+        return []
+    every = likely | {folder.name: label for folder, _, label in found.folders}
+    option = ",".join(f"{name}={label}" for name, label in sorted(every.items()))
+    return [
+        f"warning: {first_few(likely, 5)} may be a class too, and nobody has said what it means: to include it, import again "
+        f"with --classes {option}"
+    ]
 
 
 def _unused(options: Options, labels: dict[str, str], found: FoundFolders) -> list[str]:
@@ -254,10 +270,9 @@ def _unused(options: Options, labels: dict[str, str], found: FoundFolders) -> li
     asked = [word for label in ("benign", "malignant") for word in options.words(label)]
     asked += [pair.rpartition("=")[0].strip() for pair in options.words("classes")]
     missing = [word for word in asked if word.lower() not in there]
-    if missing:
-        return [f"warning: no folder is called {', '.join(missing)} (options benign, malignant and classes)"]
+    notes = [f"warning: no folder is called {', '.join(missing)} (options benign, malignant and classes)"] if missing else []
     absent = [label for label in ("benign", "malignant") if label not in {label for _, _, label in found.folders}]
-    return [f"warning: there is no folder with {label} images" for label in absent]
+    return notes + [f"warning: there is no folder with {label} images, so there is no {label} image" for label in absent]
 
 
 def _recognise(tree: Tree) -> str:

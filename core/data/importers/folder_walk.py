@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.wording import first_few
+from core.wording import counted, first_few
 
 # What systems and programs put beside images.
 _CLUTTER = {
@@ -32,8 +32,9 @@ class Walk:
         """What of this a user has to know."""
         notes = []
         if self.clutter:
+            files = counted(self.clutter, "file that comes", "files that come")
             notes.append(
-                f"{self.clutter} files that come with folders were passed over "
+                f"{files} with folders {'was' if self.clutter == 1 else 'were'} passed over "
                 "(hidden ones, readme, Thumbs.db, DICOMDIR, __MACOSX)"
             )
         if self.again:

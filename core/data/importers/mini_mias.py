@@ -13,6 +13,7 @@ from core.data.importers.base import Importer, ImportReport, Options, Progress, 
 from core.data.importers.folder_walk import walk
 from core.errors import BadManifest
 from core.files.untrusted import read_bytes
+from core.wording import counted
 
 _SIDE = 1024  # every film is 1024 × 1024 px
 _LINE = re.compile(r"^(mdb[0-9]{3})[a-z]*\s+([FGD])\s+([A-Z]{4})\b\s*([BM]?)\b\s*(.*)$")
@@ -139,16 +140,21 @@ def _notes(films: dict[str, _Film], images: dict[str, Path], normals: str, odd: 
     )
     notes = ["mdb(2n-1) and mdb(2n) are one patient; every film is MLO; density is MIAS's word for the tissue", side]
     if absent:
-        notes.append(f"{absent} films of the list are not here (a part of the set was downloaded)")
-    if normals == "skip":
         notes.append(
-            f"{normal} normal films are left out, because the labels are benign and malignant findings; "
+            f"{counted(absent, 'film')} of the list {'is' if absent == 1 else 'are'} not here (a part of the set was "
+            "downloaded)"
+        )
+    if normal and normals == "skip":
+        notes.append(
+            f"{counted(normal, 'normal film is', 'normal films are')} left out, because the labels are "
+            "benign and malignant findings; "
             "normals=benign takes them in as benign"
         )
-    else:
-        notes.append(f"{normal} normal films are taken in as benign: the model will learn cancer against everything else")
+    elif normal:
+        taken = counted(normal, "normal film is", "normal films are")
+        notes.append(f"{taken} taken in as benign: the model will learn cancer against everything else")
     if unplaced:
-        notes.append(f"{unplaced} films have an abnormality without a position: no lesion box for it")
+        notes.append(f"{counted(unplaced, 'film has', 'films have')} an abnormality without a position: no lesion box for it")
     return notes
 
 

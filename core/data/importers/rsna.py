@@ -30,7 +30,8 @@ _KEPT = {
 }
 _SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _SIZE = re.compile(r"_[0-9]{3,4}$")  # copies scaled to 512 px and the like are called so
-_LABELS = {"0": "benign", "1": "malignant"}
+_LABELS = {"": "", "nan": "", "0": "benign", "1": "malignant"}
+_WORST = ("", "benign", "malignant")
 
 
 def import_rsna(source: Path, options: Options, progress: Progress | None) -> ImportReport:
@@ -47,8 +48,8 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
             "RSNA's test.csv has no labels and cannot be imported."
         )
     known = {(cell_word(fields[at["patient_id"]]), cell_word(fields[at["image_id"]])) for _, fields in records}
-    files, walked = _index(table.parent, known, ticking(progress))
-    rejected: list[tuple[str, str]] = walked.rejected()
+    files, others, walked = _index(table.parent, known, ticking(progress))
+    rejected = [*walked.rejected(), *((str(path), reason or f"not listed in {table.name}") for path, reason in others)]
     absent: Counter[str] = Counter()
     rows_of: dict[Path, dict[str, Any]] = {}
     for line, fields in records:
@@ -56,8 +57,9 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
         for name in ("patient_id", "image_id", "cancer"):
             record[name] = cell_word(record[name])  # pandas writes 5.0 for 5 beside empty cells
         key = (record["patient_id"], record["image_id"])
-        if record["cancer"] not in _LABELS:
-            rejected.append((f"{table.name} line {line}", f"cancer {shown(record['cancer'])}: expected 0 or 1"))
+        label = _LABELS.get(record["cancer"].lower())
+        if label is None:
+            rejected.append((f"{table.name} line {line}", f"cancer {shown(record['cancer'])}: expected 0, 1 or nothing"))
         elif key not in files:
             absent[key[0]] += 1
             rejected.append(
@@ -68,10 +70,12 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
             )
         elif files[key] in rows_of:
             first = rows_of[files[key]]
-            first["label"] = "malignant" if "malignant" in (first["label"], _LABELS[record["cancer"]]) else "benign"
-            rejected.append((f"{table.name} line {line}", f"the same image as a row above, which is {first['label']} now"))
+            worse = _WORST.index(label) > _WORST.index(first["label"])
+            first["label"] = label if worse else first["label"]
+            now = f", which is {label} now" if worse else ""
+            rejected.append((f"{table.name} line {line}", f"the same image as a row above{now}"))
         else:
-            rows_of[files[key]] = _row(files[key], record)
+            rows_of[files[key]] = _row(files[key], record, label)
     candidates = list(rows_of.items())
     checked, how = check_files([path for path, _ in candidates], verify, progress, options.require)
     rejected += [(str(path), found.reason) for (path, _), found in zip(candidates, checked, strict=True) if found.reason]
@@ -82,6 +86,9 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
         "benign means cancer = 0 here: no cancer found; most of these were never biopsied",
         "no split is given: the patients are split when a training starts, or fill the split column",
     ]
+    unlabelled = sum(not row["label"] for row in rows)
+    if unlabelled:
+        notes.append(f"{counted(unlabelled, 'image has', 'images have')} an empty cell for cancer: unlabelled")
     if absent:
         notes.append(
             f"{counted(absent.total(), 'row')} of {table.name} "
@@ -102,9 +109,13 @@ def _table(source: Path) -> Path:
 
 def _index(
     root: Path, known: set[tuple[str, str]], tick: Callable[[], None] | None
-) -> tuple[dict[tuple[str, str], Path], Walk]:
-    """The image below `root` of each (patient, image) in the table; a DICOM wins over a copy of it."""
+) -> tuple[dict[tuple[str, str], Path], list[tuple[Path, str]], Walk]:
+    """The image below `root` of each (patient, image) in the table; a DICOM wins over a copy of it.
+
+    Also the other images: copies with the reason, those of no row with "".
+    """
     found: dict[tuple[str, str], Path] = {}
+    others: list[tuple[Path, str]] = []
     images = Counter(image for _, image in known)
     patients = {image: patient for patient, image in known if images[image] == 1}  # a name without the patient
     walked = walk(root, tick)
@@ -117,9 +128,12 @@ def _index(
             keys = [(patient, image)] if separator else [(path.parent.name, name), (patients.get(name, ""), name)]
             key = next((key for key in keys if key in known), None)
             if key is not None:
-                found.setdefault(key, path)
+                if found.setdefault(key, path) != path:
+                    others.append((path, f"the same image as {found[key]}"))
                 break
-    return found, walked
+        else:
+            others.append((path, ""))
+    return found, others, walked
 
 
 def _rank(name: str) -> int:
@@ -127,11 +141,11 @@ def _rank(name: str) -> int:
     return _SUFFIXES.index(suffix) if suffix in _SUFFIXES else len(_SUFFIXES)
 
 
-def _row(path: Path, record: dict[str, str]) -> dict[str, Any]:
+def _row(path: Path, record: dict[str, str], label: str) -> dict[str, Any]:
     side = record["laterality"].upper()
     row: dict[str, Any] = {
         "path": str(path),
-        "label": _LABELS[record["cancer"]],
+        "label": label,
         "patient_id": record["patient_id"],
         "laterality": side if side in ("L", "R") else "",
         "view": record["view"].upper(),

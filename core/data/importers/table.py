@@ -213,7 +213,9 @@ def _patients(
     if pattern:
         used = sum(rule == "pattern" for _, rule in result)
         doubt = "" if any(matched) else "warning: "
-        notes.append(f"{doubt}patient_pattern matches {sum(map(bool, matched))} of {len(matched)} rows and is used in {used}")
+        notes.append(
+            f"{doubt}patient_pattern matches {sum(map(bool, matched))} of {counted(len(matched), 'row')} and is used in {used}"
+        )
         if any(named):
             which = (
                 f"it wins over the column {column}, which was guessed; patient_column={column} would make the column win"
@@ -310,7 +312,8 @@ def _spoiled(name: str, found: Sequence[str]) -> str:
     different = list(dict.fromkeys(found))
     more = f" and {len(different) - 5} others" if len(different) > 5 else ""
     named = f"{', '.join(map(shown, different[:5]))}{more}"
-    return f"{len(found)} cells of column {name} are no {name}{range_of} and were left empty: {named}"
+    are, were = ("is", "was") if len(found) == 1 else ("are", "were")
+    return f"{counted(len(found), 'cell')} of column {name} {are} no {name}{range_of} and {were} left empty: {named}"
 
 
 def _dropped(header: Sequence[str], keep: Sequence[str], columns: dict[str, str]) -> list[str]:

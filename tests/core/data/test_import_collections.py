@@ -465,6 +465,36 @@ def test_embed_findings_belong_to_their_own_breast(tmp_path: Path) -> None:
     assert len(import_data("embed", tmp_path, images="all").frame) == 8
 
 
+def test_embed_images_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    tree = trees.embed(tmp_path)
+    table = tree / "tables" / "EMBED_OpenData_metadata.csv"
+    lines = table.read_text(encoding="utf-8").replace("/b1.dcm", "/a1.dcm").replace("/c3.dcm", "/A1.dcm").splitlines()
+    lines += [lines[1], lines[2].replace("a2.dcm", "moved.dcm")]
+    table.write_text("\n".join(lines), encoding="utf-8")
+    images = tree / "images" / "cohort_1"
+    (images / "12" / "1234567890123457" / "b1.dcm").rename(images / "12" / "1234567890123457" / "a1.dcm")
+    trees.picture(images / "12" / "1234567890123457" / "a1.png")
+    trees.dicom(tree / "images" / "moved.dcm")
+    report = import_data("embed", tree)
+    made = {(row.patient_id, Path(row.path).stem): row.label for _, row in report.frame.iterrows()}
+    assert made[("embed:11", "a1")] == "malignant" and made[("embed:12", "a1")] == ""
+    assert made[("embed:11", "moved")] == "benign" and len(made) == 7 and report.frame["path"].is_unique
+    said = reasons(report)
+    assert "A1: listed in the metadata as /mnt/NAS/EMBED/cohort_1/13/1234567890123459/A1.dcm: no image in these folders" in said
+    assert "a1.png: the same image as" in said and "c3.dcm: not listed in EMBED_OpenData_metadata.csv" in said
+
+
+def test_embed_breasts_without_findings_and_without_a_grade_are_counted_apart(tmp_path: Path) -> None:
+    tree = trees.embed(tmp_path)
+    clinical, metadata = (tree / "tables" / f"EMBED_OpenData_{name}.csv" for name in ("clinical", "metadata"))
+    clinical.write_text(clinical.read_text(encoding="utf-8").replace("x,A,L", "x,X,L"), encoding="utf-8")
+    metadata.write_text(metadata.read_text(encoding="utf-8").replace("20, 30, 44)", "20, 10, 44)"), encoding="utf-8")
+    report = import_data("embed", tree)
+    assert any(note.startswith("1 image of a breast without any finding") for note in report.notes), "b2"
+    assert any(note.startswith("1 image of a breast whose findings") for note in report.notes), "b1"
+    assert "1 region of interest without an extent dropped" in report.repairs
+
+
 # ---------------------------------------------------------------- KAU-BCMD, DMID, CDD-CESM
 
 

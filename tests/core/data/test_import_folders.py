@@ -335,6 +335,32 @@ def test_rsna_tables_as_pandas_writes_them_and_with_a_row_twice(tmp_path: Path) 
 # ---------------------------------------------------------------- classes
 
 
+def test_a_folder_of_normals_beside_both_classes_says_how_to_include_it(tmp_path: Path) -> None:
+    for folder in ("Normal", "Benign", "Cancer", "notes"):
+        picture(tmp_path / folder / "a.png")
+    report = import_data("folder", tmp_path)
+    option = "Benign=benign,Cancer=malignant,Normal=benign"
+    assert said(report, "warning: Normal may be a class too, and nobody has said what it means: to include it")
+    assert said(report, f"import again with --classes {option}")
+    whole = import_data("folder", tmp_path, classes=option)
+    assert whole.frame["label"].tolist().count("benign") == 2 and not said(whole, "may be a class too")
+
+
+def test_classes_that_are_all_of_one_label_are_warned_of(tmp_path: Path) -> None:
+    for folder in ("0", "1"):
+        picture(tmp_path / folder / "a.png")
+    report = import_data("folder", tmp_path, classes="0=benign,1=benign,2=benign")
+    assert said(report, "there is no malignant image") and said(report, "no folder is called 2")
+
+
+def test_one_file_is_written_in_the_singular(tmp_path: Path) -> None:
+    picture(tmp_path / "benign" / "a.png")
+    (tmp_path / "benign" / "Thumbs.db").write_bytes(b"x")
+    report = import_data("folder", tmp_path, patient_pattern="(a)")
+    assert said(report, "1 file that comes with folders was passed over")
+    assert said(report, "patient_pattern matches 1 of 1 image") and not said(report, "1 images") and not said(report, "1 files")
+
+
 @pytest.mark.parametrize(
     ("folders", "option"),
     [

@@ -374,8 +374,25 @@ def test_rsna_prefers_the_dicom_and_names_what_is_missing(tmp_path: Path) -> Non
     (tmp_path / "train.csv").write_text(RSNA, encoding="utf-8")
     report = import_data("rsna", tmp_path)
     assert report.frame["path"].tolist() == [str(original)]
-    assert [path for path, _ in report.rejected] == ["5/101", "6/102"]
+    assert [Path(path).name for path, _ in report.rejected] == ["5_100.png", "101", "102"]
+    assert report.rejected[0][1] == f"the same image as {original}"
     assert said(report, "2 rows of train.csv have no image here")
+
+
+def test_rsna_empty_cells_are_unlabelled_and_images_without_a_row_are_named(tmp_path: Path) -> None:
+    for name in ("5_100.png", "5_101.png", "6_102.png", "7_103.png"):
+        picture(tmp_path / name)
+    again = "2,5,100,L,CC,68,0,0,0,0.0,0,,21,True\n1,6,102,L,CC,,,0,0,2.0,0,C,49,False\n"
+    text = RSNA.replace("68,1,1,1", "68,,1,1") + again
+    (tmp_path / "train.csv").write_text(text, encoding="utf-8")
+    report = import_data("rsna", tmp_path)
+    assert report.frame["label"].tolist() == ["benign", "", "benign"]
+    assert said(report, "1 image has an empty cell for cancer: unlabelled")
+    assert report.rejected == [
+        (str(tmp_path / "7_103.png"), "not listed in train.csv"),
+        ("train.csv line 5", "the same image as a row above"),
+        ("train.csv line 6", "the same image as a row above"),
+    ]
 
 
 def test_rsna_refuses_its_test_table_and_another_folder(tmp_path: Path) -> None:
@@ -431,6 +448,13 @@ def test_mini_mias_labels_pairs_and_boxes(mias: Path) -> None:
     assert [Path(path).name for path, _ in report.rejected] == ["mdb300", "mdb007.pgm"]
     assert said(report, "2 normal films are left out") and said(report, "2 films have an abnormality without a position")
     round_trip(report, mias / "m.csv")
+
+
+def test_mini_mias_without_normal_films_says_nothing_of_them(mias: Path) -> None:
+    (mias / "mdb004.pgm").unlink()
+    assert said(import_data("mini-mias", mias), "1 normal film is left out")
+    (mias / "mdb003.pgm").unlink()
+    assert not said(import_data("mini-mias", mias), "normal film")
 
 
 def test_mini_mias_options(mias: Path) -> None:
@@ -489,7 +513,7 @@ def test_mini_mias_numbers_beyond_the_film_give_no_box(tmp_path: Path, rest: str
     picture(tmp_path / "mdb001.png")
     (tmp_path / "Info.txt").write_text(f"mdb001 G CIRC B {rest}\n", encoding="utf-8")
     report = import_data("mini-mias", tmp_path)
-    assert "".join(report.frame.get("lesions", [""])) == "" and said(report, "1 films have an abnormality without a position")
+    assert "".join(report.frame.get("lesions", [""])) == "" and said(report, "1 film has an abnormality without a position")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a thing of POSIX")
