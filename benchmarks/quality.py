@@ -47,6 +47,7 @@ from benchmarks.timing import processor_seconds
 from core.config import Config, load_config
 from core.data import read_manifest
 from core.data.batches import batches
+from core.data.breasts import breasts_of
 from core.data.cache import PreparedCache
 from core.files.paths import cache_root
 from core.metrics import Interval, at_level, auc, auc_interval, compare_auc
@@ -250,8 +251,15 @@ def _ours(rows: pd.DataFrame, budget: Budget) -> NDArray[np.float64]:
         budget.notes |= {"epochs": f"{frozen} frozen + {epochs - frozen}", "best_epoch": made.model_card().best_epoch}
         predictor = Predictor.from_run(made)
         cache = PreparedCache(cache_root(), config.preprocessing)
-        test = rows.loc[rows["split"] == "test", "path"]
-        return np.array([predictor.score_pixels(cache.read_pixels(path)[None])[0] for path in test])
+        test = rows[rows["split"] == "test"].reset_index(drop=True)
+        if not predictor.judges_breasts:
+            return np.array([predictor.score_pixels(cache.read_pixels(path)[None])[0] for path in test["path"]])
+        scores = np.zeros(len(test))
+        for own in breasts_of(test).members:  # each image gets its breast's score, whose mean is that score
+            part = test.iloc[own[own >= 0]]
+            features = predictor.features(np.stack([cache.read_pixels(path) for path in part["path"]]))
+            scores[part.index] = predictor.breast_scores(features, [len(part)], part["view"].tolist())[0]
+        return scores
 
 
 def _epochs_within(rows: pd.DataFrame, seconds: float, folder: Path) -> int:

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from core.evaluate import Evaluation, read_evaluation
     from core.gradcam import Heatmap, overlay
     from core.images import Mammogram
-    from core.prediction import Prediction
+    from core.prediction import BreastPrediction, Prediction
     from core.runs import Run
 
 __all__ = [
     "RESEARCH_NOTICE",
+    "BreastPrediction",
     "Evaluation",
     "Heatmap",
     "Mammogram",
@@ -51,6 +52,7 @@ RESEARCH_NOTICE = "Research tool. Not a medical device: never use it to diagnose
 
 # `evaluate_run`, not `evaluate`: core.evaluate is the package, and a name can be one thing only.
 _LATE = {
+    "BreastPrediction": "core.prediction",
     "Evaluation": "core.evaluate",
     "Heatmap": "core.gradcam",
     "Mammogram": "core.images",

@@ -10,16 +10,25 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from core.data.known_views import KnownViews
+from core.data.known_images import KnownImages
 from core.errors import BadRun, LabError, RecipeMismatch, Refused
 from core.gate import Distance, doubts_of_origin, fit_gate, forward, read_gate, refusal_of_origin, statistics_of, write_gate
-from core.gradcam import SCORE_CHANNELS, Evidence, Heatmap, evidence, heatmap
+from core.gradcam import (
+    SCORE_CHANNELS,
+    Evidence,
+    Heatmap,
+    evidence,
+    evidence_in_breast,
+    heatmap,
+    heatmap_in_breast,
+)
 from core.images import read
 from core.images.large_images import LARGE, one_large_at_a_time
 from core.images.mammogram import ImageMeta, Mammogram
@@ -28,6 +37,8 @@ from core.metrics.leakage_mark import leakage_of_model, leakage_warning_of
 from core.metrics.operating_points import DECIMALS
 from core.model import Classifier, as_input, load_model, model_lock, pick_device
 from core.model.card import ModelCard
+from core.model.fusion import slots_of
+from core.model.view_codes import view_code
 from core.prediction import Decision, Prediction, Subject
 from core.preprocessing import Prepared, prepare
 from core.runs.folder import require_regular
@@ -42,6 +53,10 @@ if TYPE_CHECKING:
 # Small: until a batch is scored, its images are held at full size (up to 50 MB each).
 BATCH_SIZE = 4
 BOTH = "both"  # as `target` of a heatmap: malignant and benign evidence on one scale
+_ONE_VIEW = (
+    "The model judges a breast from all its views. It was given one image, and judged it as a breast whose other view is "
+    "missing."
+)
 _SYNTHETIC = "The model was trained on synthetic images only: its score says nothing about a real mammogram."
 
 
@@ -71,6 +86,7 @@ class Predictor:
         self.calibration = card.image_calibration
         self.gate: Distance | str = gate or "it was never fitted"
         self.chance = chance
+        self.judges_breasts = card.scored == "breast"
         self.device = pick_device(device)
         self.model = model.to(self.device).eval()
         self._lock = model_lock(self.model)
@@ -116,7 +132,7 @@ class Predictor:
             UnreadableImage: it is not an image that we can decode.
         """
         with one_large_at_a_time():
-            subject = self._subject(read(source, frame=frame, window=self.recipe.voi_index), source)
+            subject = self.subject_of(read(source, frame=frame, window=self.recipe.voi_index), source)
         return self._judge([subject], score_anyway=score_anyway)[0]
 
     def predict_many(
@@ -154,7 +170,7 @@ class Predictor:
             try:
                 with one_large_at_a_time():
                     mammogram = read(path, frame=frame, window=self.recipe.voi_index)
-                    results.append(self._subject(mammogram, path))
+                    results.append(self.subject_of(mammogram, path))
                 pixels += mammogram.pixels.size
                 del mammogram
             except LabError as error:
@@ -200,34 +216,36 @@ class Predictor:
         ]
         return self._judge(subjects, score_anyway=score_anyway)
 
-    def _subject(self, mammogram: Mammogram, source: Path | str | bytes) -> Subject:
+    def subject_of(self, mammogram: Mammogram, source: Path | str | bytes) -> Subject:
+        """The image that was read from `source`, prepared, with its view."""
         path = None if isinstance(source, bytes) else Path(source)
         view = self._view(mammogram.meta, source)
         return Subject(prepare(mammogram, self.recipe), mammogram.meta, mammogram.warnings, mammogram, path, view)
 
     @cached_property
-    def _known_views(self) -> KnownViews | None:
+    def known_images(self) -> KnownImages | None:
         """What the run's manifest says; None for a model without one. Raises BadManifest where it is damaged."""
         if self._manifest is None or not self._manifest.is_file():
             return None
         from core.data import read_manifest
 
-        return KnownViews(read_manifest(self._manifest))
+        return KnownImages(read_manifest(self._manifest))
 
     def _view(self, meta: ImageMeta, source: Path | str | bytes | None, content_hash: str = "") -> str:
         """As the run's manifest has it, by which the thresholds were chosen; of other images what the file says."""
-        if not self.thresholds.per_view:
+        if not (self.thresholds.per_view or self.judges_breasts):
             return meta.view
-        found = None if self._known_views is None else self._known_views.find(source, content_hash)
+        found = None if self.known_images is None else self.known_images.view(source, content_hash)
         return meta.view if found is None else found
 
     def _judge(self, subjects: Sequence[Subject], *, score_anyway: bool, own: bool = True) -> list[Prediction]:
         """The one place where an image becomes a verdict, or gets none. `own`: they were prepared by the model's recipe."""
-        refusals = [self._refusal(subject) for subject in subjects]
+        refusals = [self.refusal_of(subject) for subject in subjects]
         wanted = [number for number, refusal in enumerate(refusals) if score_anyway or not refusal]
         scored: dict[int, tuple[float, NDArray[np.float32] | None]] = {}
         if wanted:
-            scores, features = self._forward(np.stack([subjects[number].prepared.pixels for number in wanted]))
+            views = [subjects[number].view for number in wanted]
+            scores, features = self.forward(np.stack([subjects[number].prepared.pixels for number in wanted]), views)
             rows = [None] * len(wanted) if features is None else list(features)
             scored = {number: (scores[place], rows[place]) for place, number in enumerate(wanted)}
         return [
@@ -235,7 +253,8 @@ class Predictor:
             for number, (subject, refusal) in enumerate(zip(subjects, refusals, strict=True))
         ]
 
-    def _refusal(self, subject: Subject) -> str:
+    def refusal_of(self, subject: Subject) -> str:
+        """Why what the file says, or plainly shows, forbids a verdict; "" where nothing does."""
         found = subject.prepared.breast_found
         return refusal_of_origin(subject.meta, breast_found=found, recipe=self.recipe, warnings=subject.all_doubts)
 
@@ -249,7 +268,7 @@ class Predictor:
         score_anyway: bool,
         own: bool,
     ) -> Prediction:
-        distance, too_far, doubts = self._distance(subject, score, features) if own else (None, "", [])
+        distance, too_far, doubts = self.distance_of(subject, features, judged=score is not None) if own else (None, "", [])
         refusal = refusal or too_far
         shown = score if score_anyway or not refusal else None
         judged = None if refusal else shown
@@ -259,7 +278,7 @@ class Predictor:
             decision=None if judged is None else self.decide(judged, subject.view),
             prepared=subject.prepared,
             meta=subject.meta,
-            warnings=self._warnings(subject, doubts),
+            warnings=self.warnings_of([subject], doubts, alone=True),
             refusal=refusal,
             calibrated=None if judged is None else self.probability(judged),
             distance=distance,
@@ -269,14 +288,14 @@ class Predictor:
             threshold_basis=self.thresholds.basis(subject.view),
         )
 
-    def _distance(
-        self, subject: Subject, score: float | None, features: NDArray[np.float32] | None
+    def distance_of(
+        self, subject: Subject, features: NDArray[np.float32] | None, *, judged: bool
     ) -> tuple[float | None, str, list[str]]:
         """How far the image is from those the model was trained on; why that is too far for a verdict, "" where it is not;
-        and what to warn of."""
+        and what to warn of. `judged` False: the network has not seen it."""
         if not isinstance(self.gate, Distance):
             return None, "", [f"Whether this image is like those the model was trained on cannot be checked: {self.gate}."]
-        if score is None:
+        if not judged:
             return None, "", []
         distance = self.gate.relative(features, statistics_of(subject.prepared.pixels, subject.prepared.breast))
         words = self.gate.words(distance)
@@ -284,9 +303,13 @@ class Predictor:
             return distance, words, []
         return distance, "", [f"{upper_first(words)}."] if words else []
 
-    def _warnings(self, subject: Subject, doubts: Sequence[str]) -> tuple[str, ...]:
-        warnings = [*subject.all_doubts, *doubts_of_origin(subject.meta)]
-        if self.card.synthetic and not subject.meta.synthetic:
+    def warnings_of(self, subjects: Sequence[Subject], doubts: Sequence[str], *, alone: bool = False) -> tuple[str, ...]:
+        """What is to be shown with a verdict on these images: one image, or those of a breast. `alone`: the caller asked about
+        a single image."""
+        warnings = [doubt for each in subjects for doubt in (*each.all_doubts, *doubts_of_origin(each.meta))]
+        if self.judges_breasts and alone:
+            warnings.append(_ONE_VIEW)
+        if self.card.synthetic and not all(each.meta.synthetic for each in subjects):
             warnings.append(_SYNTHETIC)
         if self.chance:
             warnings.append(warning_of(self.chance))
@@ -313,7 +336,11 @@ class Predictor:
             RecipeMismatch: it was prepared by another recipe than the model's.
         """
         prepared = self._explainable(image)
-        return heatmap(self.model, prepared, method=method, target=target, layer=layer, channels=channels, progress=progress)
+        wanted: dict[str, Any] = {"method": method, "layer": layer, "channels": channels, "progress": progress}
+        if self.judges_breasts:
+            view = image.view if isinstance(image, Prediction) else ""
+            return heatmap_in_breast(self.model, [prepared], [view_code(view)], 0, target=target, **wanted)
+        return heatmap(self.model, prepared, target=target, **wanted)
 
     def evidence(
         self,
@@ -329,6 +356,10 @@ class Predictor:
         Raises: as `explain`.
         """
         prepared = self._explainable(image)
+        if self.judges_breasts:
+            view = image.view if isinstance(image, Prediction) else ""
+            wanted: dict[str, Any] = {"method": method, "layer": layer, "channels": channels, "progress": progress}
+            return evidence_in_breast(self.model, [prepared], [view_code(view)], 0, **wanted)
         return evidence(self.model, prepared, method=method, layer=layer, channels=channels, progress=progress)
 
     def _explainable(self, image: Prediction | Prepared) -> Prepared:
@@ -343,16 +374,43 @@ class Predictor:
 
     def score_pixels(self, pixels: NDArray[np.uint8]) -> list[float]:
         """P(malignant) of pixels, uint8 (N, H, W), that the caller knows to be prepared by `self.recipe` (the cache)."""
-        return self._forward(pixels)[0]
+        return self.forward(pixels)[0]
 
-    def _forward(self, pixels: NDArray[np.uint8]) -> tuple[list[float], NDArray[np.float32] | None]:
-        """Scores, and what the network's head saw (N, features) to make them; None where it has no such features."""
+    def forward(self, pixels: NDArray[np.uint8], views: Sequence[str] = ()) -> tuple[list[float], NDArray[np.float32] | None]:
+        """Scores of pixels, uint8 (N, H, W), and what the network's head saw (N, features) to make them; None where it has no
+        such features.
+
+        A model that judges breasts takes each image for one, and `views` (N,) for what it shows.
+        """
+        if self.judges_breasts:
+            seen = self.features(pixels)
+            return self.breast_scores(seen, [1] * len(seen), views or [""] * len(seen)), self.alone(seen)
         with self._lock, torch.inference_mode():
             logits, features = forward(self.model, as_input(pixels, self.device))
-            scores = torch.sigmoid(logits.double().cpu())
+        return self._scores(logits), None if features is None else features.float().cpu().numpy()
+
+    def features(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Of each image, uint8 (N, H, W), the features (N, F) that `breast_scores` fuses, on the model's device."""
+        with self._lock, torch.inference_mode():
+            return self.model.forward_features(as_input(pixels, self.device))
+
+    def alone(self, features: Tensor) -> NDArray[np.float32]:
+        """What the head would see of each image if it were a breast of its own, (N, F): so the gate learned the images."""
+        with self._lock, torch.inference_mode():
+            return self.model.fused(features).float().cpu().numpy()
+
+    def breast_scores(self, features: Tensor, counts: Sequence[int], views: Sequence[str]) -> list[float]:
+        """A score for each breast, from the features (N, F) of its images, so many (`counts`) one after the other, of these
+        `views` (N,)."""
+        with self._lock, torch.inference_mode():
+            codes = torch.tensor([view_code(view) for view in views], dtype=torch.int64, device=self.device)
+            return self._scores(self.model.forward_head(features, slots_of(counts).to(self.device), codes))
+
+    def _scores(self, logits: Tensor) -> list[float]:
+        scores = torch.sigmoid(logits.double().cpu())
         if not torch.isfinite(scores).all():
             raise BadRun("the model gives a score that is no number (NaN): its weights are damaged. Train again")
-        return [float(score) for score in scores], None if features is None else features.float().cpu().numpy()
+        return [float(score) for score in scores]
 
     def what_if(self, prepared: Prepared, mammogram: Mammogram, *, source: Path | str | bytes | None = None) -> Prediction:
         """As `predict_prepared` for an image that *another* recipe prepared: for whoever tunes a recipe and asks "what if".

@@ -1,4 +1,4 @@
-"""What a model says about one image, or why it says nothing; made by core.predict alone."""
+"""What a model says about an image or a breast, or why it says nothing; made by core.predict and core.predict_breasts."""
 
 from __future__ import annotations
 
@@ -50,6 +50,59 @@ class Prediction:
     @property
     def scored_anyway(self) -> bool:
         """Whether the score is of an image that the model should not judge: to be marked wherever it is shown."""
+        return bool(self.refusal) and self.score is not None
+
+    @property
+    def verdict(self) -> str:
+        """The decision; or, where there is none, the reason in a sentence."""
+        return self.decision or no_verdict(self.refusal)
+
+
+@dataclass(frozen=True)
+class BreastImage:
+    """One image of a breast that was judged. `left_out` says why it took no part, "" where it did; `distance` is as of a
+    Prediction."""
+
+    prepared: Prepared
+    meta: ImageMeta
+    view: str = ""
+    left_out: str = ""
+    distance: float | None = None
+    mammogram: Mammogram | None = None
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class BreastPrediction:
+    """What a model that judges breasts says about one, or why it says nothing.
+
+    `score`, `threshold`, `decision`, `calibrated`, `refusal` and `warnings` are as of a Prediction, for the breast as a whole.
+    `images` has those that could be read, in the order given; one that the model should not judge is left out, and the breast
+    is judged from the others. `unread` are the files that could not be read, with their reasons.
+    """
+
+    score: float | None
+    threshold: float
+    decision: Decision | None
+    images: tuple[BreastImage, ...]
+    warnings: tuple[str, ...] = ()
+    refusal: str = ""
+    calibrated: float | None = None
+    unread: tuple[tuple[Path, str], ...] = ()
+
+    @property
+    def used(self) -> tuple[BreastImage, ...]:
+        """The images that the score was made from; without a score those that it would have been made from."""
+        return tuple(image for image in self.images if not image.left_out)
+
+    @property
+    def views(self) -> str:
+        """Which views the score was made from: "CC+MLO"; "" where none of them is known."""
+        return "+".join(sorted({image.view for image in self.used} - {""}))
+
+    @property
+    def scored_anyway(self) -> bool:
+        """Whether the score is of a breast that the model should not judge: to be marked wherever it is shown."""
         return bool(self.refusal) and self.score is not None
 
     @property

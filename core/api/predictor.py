@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,7 +11,7 @@ from core.api.runs import open_run
 from core.cli.access_recording import record_files
 from core.gradcam import Evidence, Heatmap
 from core.predict import Predictor as _Predictor
-from core.prediction import Prediction
+from core.prediction import BreastPrediction, Prediction
 from core.preprocessing import Prepared
 from core.runs import Run
 from core.runs.test_set.accesses import HEATMAPS, PREDICTION
@@ -73,6 +73,53 @@ class Predictor(_Predictor):
         files = list(paths)
         self._record(files, PREDICTION)
         return super().predict_many(files, progress, frame=frame, score_anyway=score_anyway)
+
+    def predict_breast(
+        self, files: Sequence[Path | str], *, views: Mapping[Path, str] | None = None, score_anyway: bool = False
+    ) -> BreastPrediction:
+        """Judge one breast from the files of all its images, with a model of two views.
+
+        Args:
+            views: what files show ("CC", "MLO"), where you know better than the run's manifest, the header and the name.
+            score_anyway: as in `predict`.
+
+        Raises:
+            BadRun: the model judges single images.
+            UnreadableImage: none of the files can be read; fewer are missing views, and the prediction's warnings say so.
+            NotRecorded: there are test images among them, and that cannot be written down.
+        """
+        from core.predict_breasts import predict_breast
+
+        self._record(files, PREDICTION)
+        return predict_breast(self, files, views=views, score_anyway=score_anyway)
+
+    def predict_breasts(
+        self,
+        files: Sequence[Path | str],
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        score_anyway: bool = False,
+    ) -> Iterator[tuple[tuple[Path, ...], BreastPrediction | str]]:
+        """Pair files into breasts, by the run's manifest, DICOM headers or file names, and judge each: its files, with the
+        prediction, or the reason where none of them can be read.
+
+        Raises: as `predict_breast`.
+        """
+        from core.predict_breasts import predict_breasts
+
+        listed = list(files)
+        self._record(listed, PREDICTION)
+        return predict_breasts(self, listed, progress, score_anyway=score_anyway)
+
+    def explain_breast(self, breast: BreastPrediction, **options: Any) -> tuple[Heatmap | Evidence, ...]:
+        """A heatmap for each image in `breast.used`, the other images being as they are; options and errors as in `explain`.
+
+        Each is scaled for itself; `peak` compares them.
+        """
+        from core.predict_breasts import explain_breast
+
+        self._record([image.path for image in breast.used if image.path is not None], HEATMAPS)
+        return explain_breast(self, breast, **options)
 
     def explain(self, image: Prediction | Prepared, **options: Any) -> Heatmap:
         """Where in the image the evidence for `target` ("malignant" or "benign") is.

@@ -17,7 +17,7 @@ def print_tables(evaluation: Evaluation, patients_known: bool) -> None:
     """Every table; without patients those of breasts and patients would be the images' under another name."""
     from core.metrics import LEVELS
 
-    levels: Sequence[Level] = LEVELS if patients_known else ("image",)
+    levels: Sequence[Level] = LEVELS if patients_known else (evaluation.level,)
     _calibration_table(evaluation, levels)
     _subgroup_table(evaluation, patients_known)
     _shortcut_table(evaluation, patients_known)
@@ -82,6 +82,7 @@ def _calibration_table(evaluation: Evaluation, levels: Sequence[Level]) -> None:
 def _subgroup_table(evaluation: Evaluation, patients_known: bool) -> None:
     from core.evaluate.subgroup_tests import METRICS_TESTED, count_tests
     from core.metrics.features import feature_title, value_title
+    from core.metrics.levels import UNITS
 
     if not evaluation.subgroups:
         print("\nsubgroups: no column makes any")
@@ -89,7 +90,7 @@ def _subgroup_table(evaluation: Evaluation, patients_known: bool) -> None:
     heads = (
         "group",
         "value",
-        "images (patients)" if patients_known else "images",
+        UNITS[evaluation.level] + (" (patients)" if patients_known else ""),
         "malignant",
         "AUC",
         "sensitivity",

@@ -25,13 +25,15 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
     whose = (
         f" of {counted(evaluation.patients, 'patient')}" if known else ", each counted by itself: whose they are is not known"
     )
-    print(f"{printable(evaluation.run)}, {evaluation.split}: {counted(evaluation.images, 'image')}{whose}")
+    print(f"{printable(evaluation.run)}, {evaluation.split}: {evaluation.size_words}{whose}")
     print_table(evaluation.table_rows(), ("metric", "value", f"{evaluation.summary.confidence:.0%} interval", "note"))
     units = headline_aucs(evaluation)
     if evaluation.thresholds.per_view:
         print(f"image level, thresholds by view: {evaluation.thresholds.words}")
         if why := evaluation.thresholds.notes_words:
             print(why)
+    if evaluation.level == "breast":
+        print(f"the table is of breasts; image level: {evaluation.levels['image']}")
     for level in ("breast", "patient") if known else ():
         summary = evaluation.levels[level]
         if isinstance(summary, str):
@@ -43,7 +45,7 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
             if units[level].sentence:
                 print(f"  warning: {units[level].sentence}")
     for level, found in evaluation.uncertainty.items():
-        if (known or level == "image") and not isinstance(found, str) and isinstance(found.threshold, Interval):
+        if (known or level == evaluation.level) and not isinstance(found, str) and isinstance(found.threshold, Interval):
             views = "".join(f", of {view} images {each}" for view, each in found.views.items())
             print(
                 f"{level} level, validation and {evaluation.split} resampled together: threshold {found.threshold}{views}, "
@@ -83,6 +85,7 @@ def _summary_lines(evaluation: Evaluation) -> None:
     from core.evaluate.further import sentence_of
     from core.evaluate.subgroup_tests import count_tests, differing, equivalence_sentence, omnibus_sentence
     from core.metrics.features import feature_title, feature_words, value_title
+    from core.metrics.levels import UNITS
 
     report = evaluation.calibration
     if isinstance(report, str):
@@ -99,7 +102,7 @@ def _summary_lines(evaluation: Evaluation) -> None:
         last = next((row for row in audit.features if row.feature == compared), audit.features[-1])
         print(
             f"shortcut audit: label from metadata ({feature_words(last.feature)}) AUC {cell(last.auc)}; model "
-            f"{cell(audit.model)}, among images alike in them {cell(last.within)}"
+            f"{cell(audit.model)}, among {UNITS[evaluation.level]} alike in them {cell(last.within)}"
         )
         if audit.metadata is not None:
             print(printable(audit.metadata.sentence))
@@ -115,7 +118,7 @@ def _summary_lines(evaluation: Evaluation) -> None:
     made = counted(count_tests(evaluation.subgroups), "test")
     alike = equivalence_sentence(evaluation.subgroups, evaluation.equivalence_margin, evaluation.summary.confidence)
     print(
-        f"subgroups: {len(evaluation.subgroups)}, compared with the other images of known value in {made}; "
+        f"subgroups: {len(evaluation.subgroups)}, compared with the other {UNITS[evaluation.level]} of known value in {made}; "
         f"different (p < 0.05 adjusted for all tests): {', '.join(apart) or 'none'}. --full prints the tables"
     )
     for words in (omnibus_sentence(evaluation.omnibus), alike):

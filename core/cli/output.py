@@ -97,7 +97,9 @@ def new_file(path: Path, suffix: str, inputs: Sequence[Path], earlier: Callable[
     owner = next((folder for folder in path.resolve().parents if is_run(folder)), None)
     if owner is not None:
         raise BadConfig(f"{path}: it belongs to the run {owner.name}, and would be overwritten. Name another file to write")
-    if earlier is None or not earlier(head):
+    if earlier is None:
+        raise BadConfig(f"{path}: there is such a file already. Name another file to write, or give --overwrite")
+    if not earlier(head):
         raise BadConfig(
             f"{path}: there is such a file already, and it is not an earlier result of this command. Name another file to "
             "write, or move it away"

@@ -72,7 +72,9 @@ def _evaluation_commands(commands: Commands) -> None:
     compare.add_argument("other", metavar="RUN", help="the run to compare with the first")
     split_option(compare)
     compare.add_argument(
-        "--level", choices=("image", "breast", "patient"), default="image", help="what a row is (default: %(default)s)"
+        "--level",
+        choices=("image", "breast", "patient"),
+        help="what a row is (default: image, or breast where a model judges all views of one together)",
     )
     compare.add_argument(
         "--margin",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,17 @@ from core.cli.arguments import Commands, add_command, frame_option, json_option,
 from core.cli.image_files import ImageFiles
 from core.cli.output import new_file, note, print_json, print_table, progress_bar
 from core.cli.workspace import open_run
-from core.errors import Refused
+from core.errors import BadRun, Refused
 
 # First lines of the tables that `predict` writes: now, and before there was a column `refusal`.
 _CSV_HEADS = (b"file,score,calibrated,decision,refusal,note", b"file,score,calibrated,decision,note")
 
 if TYPE_CHECKING:
     from core.gradcam import Evidence, Heatmap
-    from core.prediction import Prediction
+    from core.predict import Predictor
+    from core.prediction import BreastImage, BreastPrediction, Prediction
+
+Progress = Callable[[int, int], None]
 
 
 def add_commands(commands: Commands) -> None:
@@ -34,12 +38,25 @@ def add_commands(commands: Commands) -> None:
     )
     frame_option(parser)
     score_anyway_option(parser)
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="M.csv",
+        help="with a model of two views: which of the files are of one breast, and their views (default: the run's manifest, "
+        "DICOM headers, then file names such as P7_L_CC.png)",
+    )
     parser.add_argument("--csv", type=Path, metavar="out.csv", help="write the table to this file")
     json_option(parser)
 
     parser = add_command(commands, "explain", explain, "draw a heatmap over the model's input, or over the original image")
     run_argument(parser)
-    parser.add_argument("file", type=Path, metavar="FILE", help="one image file")
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="one image file; with a model of two views all images of one breast: each gets a picture of its own",
+    )
     frame_option(parser)
     score_anyway_option(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="overlay.png", help="PNG file to write")
@@ -86,11 +103,8 @@ def predict(arguments: argparse.Namespace) -> int:
     run = open_run(arguments.run)
     predictor = Predictor.from_run(run.path)
     record_files(arguments.files, PREDICTION, "predict", root=run.path.parent, run=run.path)
-    rows: list[dict[str, Any]] = []
-    wanted = {"frame": arguments.frame, "score_anyway": arguments.score_anyway}
     with progress_bar("predicting") as progress:
-        for path, result in zip(arguments.files, predictor.predict_many(arguments.files, progress, **wanted), strict=True):
-            rows.append(_prediction_row(path, result))
+        rows = list((_breast_rows if predictor.judges_breasts else _image_rows)(predictor, arguments, progress))
     if arguments.csv:
         import pandas as pd
 
@@ -101,7 +115,8 @@ def predict(arguments: argparse.Namespace) -> int:
         summary = {"run": run.name, "threshold": predictor.threshold, "view_thresholds": dict(predictor.thresholds.views)}
         print_json(summary | {"chance": predictor.chance or None, "predictions": rows})
     else:
-        print_table([_prediction_line(row) for row in rows], ("file", "score", "calibrated", "decision", "note"))
+        first = ("breast",) if predictor.judges_breasts else ("file",)
+        print_table([_prediction_line(row) for row in rows], (*first, "score", "calibrated", "decision", "note"))
         by_view = predictor.thresholds.words
         threshold = f"thresholds by view ({by_view})" if by_view else f"threshold {predictor.threshold:.3f}"
         threshold += ", chosen on validation"
@@ -113,24 +128,69 @@ def predict(arguments: argparse.Namespace) -> int:
     return 0 if all(row["score"] is not None for row in rows) else 1
 
 
-def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[str, Any]:
-    # The table is UTF-8, and a file name from another system may not be.
-    name = path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
+def _image_rows(predictor: Predictor, arguments: argparse.Namespace, progress: Progress) -> Iterator[dict[str, Any]]:
+    if arguments.manifest is not None:
+        raise BadRun("--manifest: this model judges single images, so nothing has to be paired. Leave it out.")
+    wanted = {"frame": arguments.frame, "score_anyway": arguments.score_anyway}
+    for path, result in zip(arguments.files, predictor.predict_many(arguments.files, progress, **wanted), strict=True):
+        yield _prediction_row(path, result)
+
+
+def _breast_rows(predictor: Predictor, arguments: argparse.Namespace, progress: Progress) -> Iterator[dict[str, Any]]:
+    """A row a breast."""
+    from core.data import read_manifest
+    from core.data.known_images import KnownImages
+    from core.predict_breasts import predict_breasts
+
+    if arguments.frame is not None:
+        raise BadRun("--frame: a model of two views takes the files of a breast, each with one image. Leave it out.")
+    known = None if arguments.manifest is None else KnownImages(read_manifest(arguments.manifest))
+    wanted = {"known": known, "score_anyway": arguments.score_anyway}
+    for paths, result in predict_breasts(predictor, arguments.files, progress, **wanted):
+        names = [_printable_path(path) for path in paths]
+        row = _empty_row(" + ".join(names)) | {"files": names}
+        if isinstance(result, str):
+            yield row | {"refusal": result, "note": result}
+            continue
+        left_out = [_printable_path(path) for path, _ in result.unread]
+        left_out += [_printable_path(image.path) for image in result.images if image.left_out and image.path is not None]
+        yield row | _verdict(result) | {"view": result.views or None, "threshold": result.threshold, "left_out": left_out}
+
+
+def _empty_row(name: str) -> dict[str, Any]:
     row: dict[str, Any] = {"file": name, "score": None, "calibrated": None, "decision": None, "refusal": None, "note": ""}
-    row |= {"view": None, "threshold": None, "threshold_basis": None}
-    if isinstance(result, tuple):
-        return row | {"refusal": result[1], "note": result[1]}
+    return row | {"view": None, "threshold": None, "threshold_basis": None}
+
+
+def _printable_path(path: Path) -> str:
+    # The table is UTF-8, and a file name from another system may not be.
+    return path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _verdict(result: Prediction | BreastPrediction) -> dict[str, Any]:
     notes = [result.verdict.rstrip("."), *(["scored anyway"] if result.scored_anyway else [])] if result.refusal else []
-    return row | {
+    return {
         "score": None if result.score is None else round(result.score, 6),
         "calibrated": None if result.calibrated is None else round(result.calibrated, 6),
         "decision": result.decision,
         "refusal": result.refusal or None,
         "note": "; ".join([*notes, *result.warnings]),
-        "view": result.view or None,
-        "threshold": result.threshold,
-        "threshold_basis": result.threshold_basis or None,
     }
+
+
+def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[str, Any]:
+    row = _empty_row(_printable_path(path))
+    if isinstance(result, tuple):
+        return row | {"refusal": result[1], "note": result[1]}
+    return (
+        row
+        | _verdict(result)
+        | {
+            "view": result.view or None,
+            "threshold": result.threshold,
+            "threshold_basis": result.threshold_basis or None,
+        }
+    )
 
 
 def _prediction_line(row: dict[str, Any]) -> tuple[str, ...]:
@@ -145,49 +205,104 @@ def _prediction_line(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def explain(arguments: argparse.Namespace) -> int:
-    """Write a heatmap overlay."""
-    from core.gradcam import overlay, unfit_methods
-    from core.images.encode import encode_png, to_uint8
+    """Write a heatmap overlay; of a breast one for each of its images."""
     from core.predict import Predictor
-    from core.preprocessing import original_from_prepared
     from core.runs.test_set.accesses import HEATMAPS
 
-    new_file(arguments.out, ".png", [arguments.file], _is_overlay)
     run = open_run(arguments.run)
     predictor = Predictor.from_run(run.path)
-    record_files([arguments.file], HEATMAPS, "explain", root=run.path.parent, run=run.path)
-    prediction = predictor.predict(arguments.file, frame=arguments.frame, score_anyway=arguments.score_anyway)
+    targets = _targets(arguments.out, len(arguments.file))
+    for target in targets:
+        new_file(target, ".png", arguments.file, _is_overlay)
+    if len(targets) > 1 and not predictor.judges_breasts:
+        raise BadRun("explain: this model judges single images: give one file")
+    record_files(arguments.file, HEATMAPS, "explain", root=run.path.parent, run=run.path)
+    if len(targets) > 1:
+        return _explain_breast(predictor, arguments, targets)
+    file = arguments.file[0]
+    prediction = predictor.predict(file, frame=arguments.frame, score_anyway=arguments.score_anyway)
     if prediction.score is None:
-        raise Refused(f"{arguments.file.name}: {prediction.verdict} --score-anyway gives its score and heatmap all the same.")
-    prepared = prediction.prepared
-    wanted: dict[str, Any] = {"method": arguments.method, "layer": arguments.layer, "channels": arguments.channels}
+        raise Refused(f"{file.name}: {prediction.verdict} --score-anyway gives its score and heatmap all the same.")
     with progress_bar("masking the image", "map") as progress:
         heat: Heatmap | Evidence
         if arguments.target == "both":
-            heat = predictor.evidence(prediction, progress=progress, **wanted)
+            heat = predictor.evidence(prediction, progress=progress, **_map_options(arguments))
         else:
-            heat = predictor.explain(prediction, target=arguments.target, progress=progress, **wanted)
+            heat = predictor.explain(prediction, target=arguments.target, progress=progress, **_map_options(arguments))
+    _write_overlay(arguments, targets[0], prediction, heat)
+    print(f"{targets[0].as_posix()}: score {prediction.score:.3f} ({_judged(prediction)}), {_map_words(arguments, heat)}")
+    _map_notes(predictor, heat)
+    for warning in prediction.warnings:
+        note(f"warning: {warning}")
+    return 0
+
+
+def _explain_breast(predictor: Predictor, arguments: argparse.Namespace, targets: list[Path]) -> int:
+    from core.predict_breasts import explain_breast, predict_breast, views_of
+
+    files: list[Path] = arguments.file
+    breast = predict_breast(predictor, files, views=views_of(predictor, files), score_anyway=arguments.score_anyway)
+    if breast.score is None:
+        raise Refused(f"{breast.verdict} --score-anyway gives its score and heatmaps all the same.")
+    heats = explain_breast(predictor, breast, target=arguments.target, **_map_options(arguments))
+    decision = breast.decision or f"scored anyway; {breast.verdict.rstrip('.')}"
+    calibrated = "" if breast.calibrated is None else f", calibrated {breast.calibrated:.3f}"
+    print(f"breast ({breast.views or 'views not known'}): score {breast.score:.3f} ({decision}{calibrated})")
+    for image, heat in zip(breast.used, heats, strict=True):
+        target = targets[files.index(image.path)] if image.path is not None else targets[0]
+        _write_overlay(arguments, target, image, heat)
+        print(f"{target.as_posix()}: {image.view or 'unknown view'}, {_map_words(arguments, heat)}{_peak_words(heat)}")
+        _map_notes(predictor, heat)
+    for warning in breast.warnings:
+        note(f"warning: {warning}")
+    return 0
+
+
+def _targets(out: Path, count: int) -> list[Path]:
+    """overlay.png; of several images overlay-1.png, overlay-2.png, ..."""
+    return [out] if count == 1 else [out.with_name(f"{out.stem}-{number}{out.suffix}") for number in range(1, count + 1)]
+
+
+def _map_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {"method": arguments.method, "layer": arguments.layer, "channels": arguments.channels}
+
+
+def _write_overlay(
+    arguments: argparse.Namespace, target: Path, image: Prediction | BreastImage, heat: Heatmap | Evidence
+) -> None:
+    from core.gradcam import overlay
+    from core.images.encode import encode_png, to_uint8
+    from core.preprocessing import original_from_prepared
+
     if arguments.original:
-        assert prediction.mammogram is not None
-        original = prediction.mammogram.pixels
-        values = original_from_prepared(heat.values, prepared, original.shape)
+        assert image.mammogram is not None
+        original = image.mammogram.pixels
+        values = original_from_prepared(heat.values, image.prepared, original.shape)
         picture = overlay(to_uint8(original), values, arguments.opacity, arguments.colormap, signed=arguments.target == "both")
     else:
-        picture = overlay(prepared, heat, arguments.opacity, arguments.colormap)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_bytes(encode_png(picture))
-    print(
-        f"{arguments.out.as_posix()}: score {prediction.score:.3f} ({_judged(prediction)}), evidence for {arguments.target}, "
-        f"{heat.method} at {heat.layer}, {heat.cells[1]} × {heat.cells[0]} cells"
-    )
+        picture = overlay(image.prepared, heat, arguments.opacity, arguments.colormap)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(encode_png(picture))
+
+
+def _map_words(arguments: argparse.Namespace, heat: Heatmap | Evidence) -> str:
+    return f"evidence for {arguments.target}, {heat.method} at {heat.layer}, {heat.cells[1]} × {heat.cells[0]} cells"
+
+
+def _peak_words(heat: Heatmap | Evidence) -> str:
+    """How strong the strongest evidence is, by which the maps of one breast are compared: each is scaled for itself."""
+    peak = heat.peak if hasattr(heat, "peak") else max(heat.malignant.peak, heat.benign.peak)
+    return f", strongest {peak:.3g}"
+
+
+def _map_notes(predictor: Predictor, heat: Heatmap | Evidence) -> None:
+    from core.gradcam import unfit_methods
+
     if heat.reason:
         note(f"warning: {'the heatmap is empty' if heat.flat else 'one of the two maps is empty'}: {heat.reason}")
     against = unfit_methods(predictor.model, heat.layer or None).get(heat.method)
     if against:
         note(f"warning: {heat.method} does not fit {predictor.model.name} here: {against}")
-    for warning in prediction.warnings:
-        note(f"warning: {warning}")
-    return 0
 
 
 def _is_overlay(head: bytes) -> bool:

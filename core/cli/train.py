@@ -11,12 +11,15 @@ from core.cli.output import note, print_json, printable, progress_bar
 from core.cli.runs import headline, with_limits
 from core.cli.training_progress import follow
 from core.cli.workspace import load, open_run
-from core.errors import BadConfig
+from core.errors import BadConfig, Refused
 from core.wording import OPTIMISTIC
 
 STOPPED = 130  # a training that was asked to stop: what follows it in a script should not take it for finished
 
 if TYPE_CHECKING:
+    from core.gradcam import Evidence, Heatmap
+    from core.predict import Predictor
+    from core.preprocessing import Prepared
     from core.runs import Run
 
 
@@ -39,6 +42,7 @@ def train(arguments: argparse.Namespace) -> int:
     """Train, from a configuration or from where a run was interrupted."""
     from core.metrics.chance import warning_of
     from core.metrics.leakage_mark import leakage_warning_of
+    from core.metrics.levels import UNITS
     from core.runs import Run
     from core.training.distributed import World, destroy_process_group
     from core.training.launchers import run_to_end
@@ -66,7 +70,8 @@ def train(arguments: argparse.Namespace) -> int:
         print(f"{printable(run.path.as_posix())}: {status.state}{reason}")
         metrics, _ = headline(run)
         if metrics["val_auc"] is not None:
-            print(f"validation AUC of images {with_limits(metrics['val_auc'], metrics['val_auc_interval'])}, {OPTIMISTIC}")
+            units = UNITS[run.model_card().scored]
+            print(f"validation AUC of {units} {with_limits(metrics['val_auc'], metrics['val_auc_interval'])}, {OPTIMISTIC}")
         if chance := metrics["chance"]:
             print(warning_of(chance))
         if leakage := metrics["leakage"]:
@@ -154,11 +159,25 @@ def _explain_some(run: Run, count: int = 4) -> list[Path]:
     folder.mkdir(exist_ok=True)
     written = []
     for source in map(Path, chosen["path"]):
-        prediction = predictor.predict(source)
-        if prediction.score is None:
-            note(f"  {source.name}: no heatmap. {prediction.verdict}")
+        try:
+            shown = _explained(predictor, source)
+        except Refused as error:
+            note(f"  {source.name}: no heatmap. {error}")
             continue
-        target = folder / f"{source.stem}.png"
-        target.write_bytes(encode_png(overlay(prediction.prepared.pixels, predictor.explain(prediction))))
-        written.append(target)
+        for path, prepared, heat in shown:
+            target = folder / f"{path.stem}.png"
+            target.write_bytes(encode_png(overlay(prepared.pixels, heat)))
+            written.append(target)
     return written
+
+
+def _explained(predictor: Predictor, source: Path) -> list[tuple[Path, Prepared, Heatmap | Evidence]]:
+    """An image with its heatmap; for a model of two views all images of its breast. Raises Refused: there is no score."""
+    from core.predict_breasts import explain_breast, predict_breast_of
+
+    if not predictor.judges_breasts:
+        prediction = predictor.predict(source)
+        return [(source, prediction.prepared, predictor.explain(prediction))]
+    breast = predict_breast_of(predictor, source)
+    maps = explain_breast(predictor, breast)
+    return [(image.path or source, image.prepared, heat) for image, heat in zip(breast.used, maps, strict=True)]

@@ -1,12 +1,14 @@
 """Batches of prepared images, read ahead by background threads, the same whatever the number of threads.
 
 frame rows -> order of the epoch -> cut into batches -> this rank's share -> cache -> augmentation -> Batch
+
+What is ordered, cut and shared are samples: images, or breasts with all their images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from core.config import AugmentationConfig, Recipe
 from core.data import augment
+from core.data.breasts import Breasts
 from core.data.cache import PreparedCache
 from core.data.manifest import LABELS
 from core.data.read_ahead import read_ahead
@@ -35,22 +38,32 @@ class Batch:
     """`images` float32 (N, 1, H, W) in [0, 1]; `labels` float32 (N,), 1 = malignant; `indices` int64 (N,), the frame's rows.
 
     `sample_mask` float32 (N,) is 1, or 0 for an image that only fills a rank's last batch up (see `batches`).
+
+    Of breasts, there are B labels, indices (which breast) and mask values, and M images: `slots` int64 (B, K) says which are
+    whose, -1 for none, and `views` int64 (M,) what they show (see core.model.fusion). Of images both are None.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     indices: torch.Tensor
     sample_mask: torch.Tensor
+    slots: torch.Tensor | None = None
+    views: torch.Tensor | None = None
 
     def pin(self) -> Batch:
         """The same in page-locked memory, from where a GPU fetches it while it computes."""
-        tensors = (self.images, self.labels, self.indices, self.sample_mask)
-        return Batch(*(tensor.pin_memory() for tensor in tensors))
+        return Batch(*(None if tensor is None else tensor.pin_memory() for tensor in vars(self).values()))
+
+    def grouping(self, device: torch.device) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """`slots` and `views` on the device, as `Classifier.forward` takes them."""
+        if self.slots is None or self.views is None:
+            return None, None
+        return self.slots.to(device, non_blocking=True), self.views.to(device, non_blocking=True)
 
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """Rows to put in one batch, how often each had come before in this epoch, and whether it counts (1.0 or 0.0)."""
+    """Samples to put in one batch, how often each had come before in this epoch, and whether it counts (1.0 or 0.0)."""
 
     indices: NDArray[np.int64]
     occurrences: NDArray[np.int64]
@@ -140,11 +153,17 @@ def batches(
     workers: int = 1,
     prefetch: int = 3,
     pin_memory: bool = False,
+    breasts: Breasts | None = None,
+    leaders: NDArray[np.int64] | None = None,
 ) -> Generator[Batch, None, None]:
     """One epoch over the rows of `frame`, without its first `start` batches (to go on where a run was cut off).
 
     Each image's augmentation depends only on seed, epoch and its row, so neither `start` nor `workers` changes a pixel.
     `None` augments nothing: use it for validation and test.
+
+    With `breasts` (of this frame) a sample is a breast with all its images, and `batch_size` counts breasts. Each image is
+    augmented for itself, but mirrored as the first one of its breast is. `leaders` int64 (N,) asks for the latter alone, for
+    images that come one by one: the row whose flips each image shares.
 
     With `world_size` ranks, `batch_size` is that of one rank and the ranks' batches together are the batches of one process
     with `batch_size * world_size`. In training orders every rank has equally many images in every batch (the last batch is
@@ -172,17 +191,18 @@ def batches(
         )
     if frame.empty:
         raise BadManifest("no images to make batches of: this split is empty. Check the split column of the manifest.")
-    paths = frame["path"].astype("str").to_list()
     unknown = frame.loc[~frame["label"].isin(LABELS), "path"]
     if len(unknown):  # never taken for benign
         raise BadManifest(f"{len(unknown)} images without a label cannot be learnt from (first: {unknown.iloc[0]}).")
-    labels = (frame["label"] == LABELS[1]).to_numpy().astype(np.float32)
+    labels = (frame["label"] == LABELS[1]).to_numpy().astype(np.float32) if breasts is None else breasts.labels
+    leaders = breasts.leaders if breasts is not None else leaders
+    images = _Images(frame["path"].astype("str").to_list(), cache, augmentation, leaders, (seed, epoch))
     tasks = _tasks(epoch_order(labels, order, seed, epoch, together), batch_size, world_size, rank, equal=order != "sequence")[
         start:
     ]
 
     def load(task: _Task) -> Batch:
-        batch = _load(task, paths, labels, cache, augmentation, (seed, epoch))
+        batch = _load(task, labels, images, breasts)
         return batch.pin() if pin_memory else batch
 
     return read_ahead(load, tasks, workers=workers, ahead=prefetch, name="batches")
@@ -213,22 +233,40 @@ def _occurrences(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return result
 
 
-def _load(
-    task: _Task,
-    paths: list[str],
-    labels: NDArray[np.float32],
-    cache: PreparedCache,
-    augmentation: AugmentationConfig | None,
-    stream: tuple[int, int],
-) -> Batch:
-    images = np.empty((len(task.indices), 1, *cache.recipe.shape), dtype=np.float32)
-    for position, (index, occurrence) in enumerate(zip(task.indices.tolist(), task.occurrences.tolist(), strict=True)):
-        pixels = cache.read_pixels(paths[index])
-        if augmentation is None:
-            augment.to_float(pixels, images[position, 0])
-        else:
-            change = augment.draw(augmentation, *stream, index, occurrence)
-            augment.apply(pixels, change, images[position, 0])
-    # `images` and the copies are this batch's own and writable: torch shares them without a warning.
-    own = (images, labels[task.indices], task.indices.copy(), task.sample_mask.copy())
-    return Batch(*map(torch.from_numpy, own))
+@dataclass(frozen=True)
+class _Images:
+    """Where the images of an epoch are, and how they are augmented; `stream` is (seed, epoch)."""
+
+    paths: list[str]
+    cache: PreparedCache
+    augmentation: AugmentationConfig | None
+    leaders: NDArray[np.int64] | None
+    stream: tuple[int, int]
+
+    def load(self, rows: NDArray[np.int64], occurrences: NDArray[np.int64]) -> NDArray[np.float32]:
+        """float32 (N, 1, H, W) of these rows."""
+        images = np.empty((len(rows), 1, *self.cache.recipe.shape), dtype=np.float32)
+        for position, (row, occurrence) in enumerate(zip(rows.tolist(), occurrences.tolist(), strict=True)):
+            pixels = self.cache.read_pixels(self.paths[row])
+            if self.augmentation is None:
+                augment.to_float(pixels, images[position, 0])
+            else:
+                augment.apply(pixels, self._change(self.augmentation, row, occurrence), images[position, 0])
+        return images
+
+    def _change(self, augmentation: AugmentationConfig, row: int, occurrence: int) -> augment.Change:
+        change = augment.draw(augmentation, *self.stream, row, occurrence)
+        if self.leaders is None or self.leaders[row] == row:
+            return change
+        first = augment.draw(augmentation, *self.stream, int(self.leaders[row]), occurrence)
+        return replace(change, flip=first.flip, upside_down=first.upside_down)
+
+
+def _load(task: _Task, labels: NDArray[np.float32], images: _Images, breasts: Breasts | None) -> Batch:
+    # All arrays are this batch's own and writable: torch shares them without a warning.
+    own = (labels[task.indices], task.indices.copy(), task.sample_mask.copy())
+    if breasts is None:
+        return Batch(*map(torch.from_numpy, (images.load(task.indices, task.occurrences), *own)))
+    rows, slots, owners = breasts.select(task.indices)
+    loaded = images.load(rows, task.occurrences[owners])
+    return Batch(*map(torch.from_numpy, (loaded, *own, slots, breasts.views[rows])))

@@ -17,7 +17,7 @@ from core.data.duplicates import Duplicate, How, find_duplicates
 from core.data.file_inspection import FileInspection, inspect_files
 from core.data.identity import nobody_known, patient_doubts, without_patient
 from core.data.manifest import LABELS, SPLITS, is_excluded, labelled, left_out_notes, unlabelled_note
-from core.data.splits import assign_splits, leaking_patients, require_trainable
+from core.data.splits import assign_splits, leaking_patients, patients_written_apart, require_trainable
 from core.errors import BadManifest, Leakage
 from core.wording import counted, first_few
 
@@ -183,12 +183,17 @@ def _leakage(frame: pd.DataFrame) -> list[Problem]:
     rows = {
         str(patient): group.tolist() for patient, group in pd.Series(range(len(frame))).groupby(frame["patient_id"].to_numpy())
     }
-    return [
+    several = [
         Problem(
             "leakage", f"patient {patient} stands in {' and '.join(splits)} ({len(rows[patient])} images)", tuple(rows[patient])
         )
         for patient, splits in leaking_patients(frame).items()
     ]
+    apart = [
+        Problem("leakage", f"patient {each.words} ({len(each.rows)} images)", each.rows)
+        for each in patients_written_apart(frame)
+    ]
+    return several + apart
 
 
 def _patients(frame: pd.DataFrame) -> list[Problem]:

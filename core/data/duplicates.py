@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from re import IGNORECASE, Pattern
 from re import compile as pattern
 from typing import Literal
 
@@ -23,8 +24,11 @@ from core.images.placeholder import is_placeholder
 
 How = Literal["file", "pixels", "near", "name"]
 
-# 12 (2).png, as file managers and Huang and Lin's collection write copies. benign (2).png, without a digit, is an own name.
+# How file managers and Huang and Lin's collection name copies: 12 (2).png, but benign (2).png, without a digit, is an own name;
+# 12-copy.png, 12 - Copy (2).png, 12 copy 2.png.
 _NUMBERED = pattern(r"(?P<original>.*[0-9].*?)\s*\([0-9]{1,4}\)")
+_COPIED = pattern(r"(?P<original>.+?)[_\-. ]+(?:copy|copie|kopie|copia|duplicate)(?:[_\-. ]*\(?[0-9]{1,4}\)?)?", IGNORECASE)
+_TYPE = pattern(r"_(?:jpe?g|png|tiff?|bmp|webp|pgm|dcm)$", IGNORECASE)  # Roboflow makes x_jpg.rf.<hash>.jpg of x.jpg
 
 
 @dataclass(frozen=True)
@@ -127,9 +131,13 @@ def _named(frame: pd.DataFrame) -> list[tuple[int, int]]:
 
 
 def _original(stem: str) -> str:
-    """The name of the image that a file is a copy of by its own; "" for none."""
-    found = original_of_copy(stem)
-    if found:
-        return found
-    numbered = _NUMBERED.fullmatch(stem)
-    return numbered["original"] if numbered else ""
+    """The name of the image that a file is a copy of by its own, also of a copy of a copy; "" for none."""
+    name = stem
+    while (original := original_of_copy(name) or _matched(_NUMBERED, name) or _matched(_COPIED, name)) != "":
+        name = original
+    return _TYPE.sub("", name) if name != stem else ""
+
+
+def _matched(names: Pattern[str], name: str) -> str:
+    found = names.fullmatch(name)
+    return found["original"] if found else ""

@@ -20,9 +20,10 @@ from core.wording import counted
 Row = Mapping[str, str]
 
 # Words of column `pathology`, as importers write them.
-MALIGNANT, BENIGN, WITHOUT_CALLBACK, NORMAL, UNMARKED = (
+MALIGNANT, BENIGN, WITHOUT_CALLBACK, NORMAL, UNMARKED, UNLISTED = (
     *("malignant", "benign", "benign_without_callback", "normal"),
     "cancer_elsewhere",  # no outline here, in a patient with cancer
+    "unlisted",  # the table has rows of the patient, and none of this breast
 )
 _NO_CANCER = (BENIGN, WITHOUT_CALLBACK, NORMAL, UNMARKED)
 _GRADE = re.compile(r"[0-6]")
@@ -45,13 +46,13 @@ def worst_grade(text: str) -> int | None:
     return max(grades) or None if grades else None
 
 
-def _pathology(name: str, description: str, leave_out: tuple[str, ...] = (), *, blank: str = "") -> LabelRule:
-    """By the column `pathology`; words of `leave_out` stay unlabelled, and an empty cell is `blank`."""
+def _pathology(name: str, description: str, leave_out: tuple[str, ...] = (), *, unlisted: str = "") -> LabelRule:
+    """By the column `pathology`; words of `leave_out` stay unlabelled, breasts without a row of the table are `unlisted`."""
 
     def label(row: Row) -> str:
         word = row.get("pathology", "")
-        if not word:
-            return blank
+        if word == UNLISTED:
+            return unlisted
         return "malignant" if word == MALIGNANT else "benign" if word in _NO_CANCER and word not in leave_out else ""
 
     return LabelRule(name, "pathology", description, ("pathology",), label)
@@ -111,8 +112,8 @@ RULES: dict[str, LabelRule] = {
         ),
         _pathology(
             "pathology-assume-normal",
-            "as pathology, and benign where nothing is said: an assumption (CMMD's breasts without a row of the table)",
-            blank="benign",
+            "as pathology, and benign where a listed patient's other breast has no row of the table: an assumption (CMMD)",
+            unlisted="benign",
         ),
         _birads("birads-from-4", "BI-RADS 4 to 6 malignant, 1 to 3 benign", 4),
         _birads("birads-from-3", "BI-RADS 3 to 6 malignant, 1 and 2 benign", 3),

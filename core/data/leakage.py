@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.data.duplicates import Duplicate, How
-from core.data.splits import leaking_patients
+from core.data.splits import leaking_patients, patients_written_apart
 from core.wording import counted
 
 REMEDY = (
@@ -26,7 +26,7 @@ _WORDS: dict[How, tuple[str, str]] = {
 def leakage_words(frame: pd.DataFrame, duplicates: Sequence[Duplicate]) -> str:
     """What stands in several splits, counted, such as `2 patients and 3 pictures in several versions stand in several splits`;
     "" where nothing does."""
-    patients = len(leaking_patients(frame))
+    patients = len(leaking_patients(frame)) + len(patients_written_apart(frame))
     found = [counted(patients, "patient")] if patients else []
     kinds = Counter(each.how for each in duplicates if each.across)
     found += [counted(kinds[how], one, many) for how, (one, many) in _WORDS.items() if kinds[how]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from core.data.copies.find import one_thread_each
 from core.data.copies.store import FingerprintStore
 from core.data.duplicates import Duplicate, connected, find_duplicates, patient_links
 from core.data.file_inspection import inspect_files
-from core.data.manifest import SPLITS
+from core.data.manifest import SPLITS, is_excluded
 from core.data.splits import assign_splits
 from core.wording import counted
 
@@ -42,11 +42,22 @@ class Repair:
 def repaired(frame: pd.DataFrame, config: DataConfig, progress: Callable[[int, int], None] | None = None) -> Repair:
     """`repair_splits` of a manifest's frame with the copies that are found among its files.
 
+    Excluded images (column `excluded`) link nothing, are not read, and keep their split.
+
     `progress(done, total)` is called in this thread; an exception it raises ends the work. What is read by then is stored.
 
     Raises:
         BadManifest: as `repair_splits`.
     """
+    away = is_excluded(frame)
+    if away.any():
+        done = repaired(frame[~away], config, progress)
+        places = np.flatnonzero(~away)
+        splits = frame["split"].astype("str").to_numpy(dtype=object)
+        splits[places] = done.frame["split"].astype("str").to_numpy(dtype=object)
+        moved = tuple(replace(move, row=int(places[move.row])) for move in done.moved)
+        notes = (*done.notes, f"{counted(int(away.sum()), 'excluded image')} not looked at")
+        return Repair(frame.assign(split=pd.Series(splits, index=frame.index, dtype="str")), moved, notes)
     with FingerprintStore() as store, one_thread_each():
         files = inspect_files(frame["path"].astype("str").to_list(), progress, seen=store.take)
         contents = ["" if file.reason else file.content_hash for file in files]
@@ -91,7 +102,10 @@ def repair_splits(
         for row in np.flatnonzero(before != after)
     )
     repaired = frame.assign(split=pd.Series(after, index=frame.index, dtype="str"))
-    return Repair(repaired, moved, _notes(moved, len(apart), before, after))
+    notes = _notes(moved, len(apart), before, after)
+    if bare := int((after == "").sum()):
+        notes = (*notes, f"{counted(bare, 'image has', 'images have')} no split, and a training refuses that: fill the column")
+    return Repair(repaired, moved, notes)
 
 
 def _drawn(

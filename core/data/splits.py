@@ -7,14 +7,22 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from core.data.identity import patient_doubts, spelling
+from core.data.identity import patient_doubts, spelling, without_patient
 from core.data.manifest import LABELS, SPLITS, labelled, left_out_notes
+from core.data.tables import shown
 from core.errors import BadManifest, Leakage
-from core.wording import first_few
+from core.images.placeholder import is_placeholder
+from core.wording import counted, first_few
 
 log = logging.getLogger(__name__)
+
+_WAYS_OUT = (
+    "`data repair` writes a manifest with the split repaired, and `data check` lists all that leaks. With "
+    "data.allow_leakage=true it trains, and every metric is marked."
+)
 
 _NAMED = 5  # patients named in a message
 DRAWN = "split_drawn"  # in a frame's attrs: what assign_splits drew, and with what
@@ -93,16 +101,53 @@ def leaking_patients(frame: pd.DataFrame) -> dict[str, list[str]]:
     return _in_several_splits(frame, "patient_id")
 
 
+@dataclass(frozen=True)
+class WrittenApart:
+    """A patient whose identifier is written in several ways (`names`), in several `splits`; `rows` are positions from 0."""
+
+    names: tuple[str, ...]
+    splits: tuple[str, ...]
+    rows: tuple[int, ...]
+
+    @property
+    def words(self) -> str:
+        """What is written how and stands where, for one patient."""
+        ways, where = " and ".join(map(shown, self.names[:_NAMED])), " and ".join(self.splits)
+        return f"{ways} (one patient, written in several ways) in {where}"
+
+
+def patients_written_apart(frame: pd.DataFrame) -> list[WrittenApart]:
+    """Patients that stand in several splits because their identifier is written in several ways, such as P-001 and p1.
+
+    One that stands in several splits under one name is among `leaking_patients`. Files without a patient, and words for nobody,
+    are compared with nothing.
+    """
+    rows = frame[frame["split"] != ""]
+    names = rows["patient_id"].astype("str")
+    keys = names.map({name: "" if is_placeholder(name) else spelling(name) for name in set(names)})
+    several = rows.groupby(keys).agg({"patient_id": "nunique", "split": "nunique"}).min(axis=1) > 1
+    doubtful = set(several.index[several]) - {""} - {spelling(name) for name in leaking_patients(frame)}
+    if not doubtful:
+        return []
+    chosen = pd.Series(np.flatnonzero(keys.isin(doubtful).to_numpy() & ~without_patient(rows)))
+    positions = np.flatnonzero((frame["split"] != "").to_numpy())
+    found = []
+    for _, own in chosen.groupby(keys.to_numpy()[chosen]):
+        part = rows.iloc[own.to_list()]
+        ways, there = sorted(set(part["patient_id"].astype("str"))), set(part["split"])
+        if len(ways) > 1 and len(there) > 1:
+            places = tuple(positions[own.to_list()].tolist())
+            found.append(WrittenApart(tuple(ways), tuple(name for name in SPLITS if name in there), places))
+    return found
+
+
 def require_no_leakage(frame: pd.DataFrame) -> None:
     """Refuse a frame in which a patient, or (with a `content_hash` column) an identical file, is in two splits.
 
     Raises:
         Leakage: names the first few and counts all.
     """
-    remedy = (
-        "Put all images of a patient in one split, or empty the split column to have it made by patient. `data repair` writes "
-        "a manifest with the split repaired."
-    )
+    remedy = "Put all images of a patient in one split, or empty the split column to have it made by patient. " + _WAYS_OUT
     patients = leaking_patients(frame)
     if patients:
         named = first_few((f"{name} in {' and '.join(splits)}" for name, splits in patients.items()), _NAMED, "; ")
@@ -115,7 +160,7 @@ def require_no_leakage(frame: pd.DataFrame) -> None:
         raise Leakage(
             f"{len(contents)} image files stand in more than one split with identical content, for example "
             f"{' and '.join(str(path) for path in twins[:2])}. "
-            "Keep one copy of each, or give the copies one patient_id and one split."
+            f"Keep one copy of each. {_WAYS_OUT}"
         )
 
 
@@ -123,11 +168,13 @@ def require_trainable(frame: pd.DataFrame, *, allow_leakage: bool = False) -> No
     """Refuse a frame with splits that a training cannot use.
 
     Raises:
-        Leakage: see require_no_leakage; not where leakage is allowed.
+        Leakage: see require_no_leakage, or a patient written in several ways stands in several splits; not where leakage is
+            allowed.
         BadManifest: train or val lacks benign or malignant images.
     """
     if not allow_leakage:
         require_no_leakage(frame)
+        _require_one_spelling(frame)
     for split in ("train", "val"):
         labels = set(frame.loc[frame["split"] == split, "label"])
         missing = [label for label in LABELS if label not in labels]
@@ -136,6 +183,18 @@ def require_trainable(frame: pd.DataFrame, *, allow_leakage: bool = False) -> No
                 f"{split} has no {' and no '.join(missing)} image; a training needs both labels in train and in val. "
                 "Change the split column, or empty it to have all images split by patient."
             )
+
+
+def _require_one_spelling(frame: pd.DataFrame) -> None:
+    apart = patients_written_apart(frame)
+    if not apart:
+        return
+    named = "; ".join(each.words for each in apart[:_NAMED])
+    more = f"; and {len(apart) - _NAMED} more" if len(apart) > _NAMED else ""
+    raise Leakage(
+        f"{counted(len(apart), 'patient')} may stand in several splits under several spellings: {named}{more}. Write every "
+        f"patient in one way. {_WAYS_OUT} If they are different people, the repair does no harm."
+    )
 
 
 def _in_several_splits(frame: pd.DataFrame, column: str) -> dict[str, list[str]]:

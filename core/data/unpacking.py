@@ -148,7 +148,8 @@ def _of_archive(plain: str, stream: BinaryIO, several: bool, archives: list[zipf
     except (zipfile.BadZipFile, ValueError, OSError, EOFError, LookupError, NotImplementedError) as error:
         raise BadUpload(f"{plain}: expected a whole .zip, got one that cannot be read ({error}). Upload it again.") from error
     archives.append(archive)
-    above = Path(plain).stem if several else ""  # so that two archives do not run into one another
+    # A folder of its own, so that two archives do not run into one another; its name is as little trusted as those inside.
+    above = _target(Path(plain).stem, plain) if several else PurePosixPath()
     found = []
     for info in archive.infolist():
         if info.is_dir() or any(part in CLUTTER for part in info.filename.split("/")):
@@ -159,8 +160,8 @@ def _of_archive(plain: str, stream: BinaryIO, several: bool, archives: list[zipf
             raise BadUpload(f"{plain}: expected regular files, got {info.filename!r}, {what}. Pack the files themselves.")
         if info.flag_bits & 0x1:
             raise BadUpload(f"{plain}: expected a .zip without a password, got one with. Pack it again without.")
-        target = _target(info.filename, plain)
-        found.append(_Entry(info.filename, above / target if above else target, info.file_size, partial(archive.open, info)))
+        target = _target(str(above / _target(info.filename, plain)), plain)
+        found.append(_Entry(info.filename, target, info.file_size, partial(archive.open, info)))
     if not found:
         raise BadUpload(f"{plain}: expected files in the .zip, got none. Pack the folder with the images.")
     return found
@@ -216,6 +217,8 @@ def _write(entries: Sequence[_Entry], part: Path, limits: Limits, progress: Prog
     announced, written = sum(entry.size for entry in entries), 0
     for entry in entries:
         out = part.joinpath(*entry.target.parts)
+        if not out.resolve().is_relative_to(part.resolve()):  # checked when it was named; whatever was missed ends here
+            raise BadUpload(f"upload: {entry.name!r} leads out of the folder. Rename it and upload it again.")
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             stream = entry.open()

@@ -1,14 +1,15 @@
 """Two runs on the same images: who is better, by how much, and whether the comparison is fair at all.
 
-Images are matched by their path. A run that was trained or tuned on patients, or on identical files, that the other is tested
-on is not compared with it, even on the images that both have left: their test metrics stand for different questions.
+Images are matched by their path; where one of the models judges breasts, breasts by patient and side. A run that was trained or
+tuned on patients, or on identical files, that the other is tested on is not compared with it, even on the images that both have
+left: their test metrics stand for different questions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pandas as pd
 from pydantic import Field
@@ -22,6 +23,7 @@ from core.metrics.comparison import equivalence
 from core.metrics.headline_auc import score_rule
 from core.metrics.intervals import OrNote
 from core.metrics.leakage_mark import leakage_of_model, leakage_warning_of
+from core.metrics.levels import UNITS
 from core.model.card import has_model, read_card
 from core.wording import counted, p_value
 
@@ -33,7 +35,7 @@ _LISTED = 5
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs on the `images` that both have scored; differences are the second run less the first.
+    """Two runs on the `images` (or breasts, see `unit`) that both have scored; differences are the second run less the first.
 
     `statistics` has a paired test for each metric; `paired` the decisions on the same rows behind sensitivity, specificity and
     accuracy, each run at its own frozen threshold.
@@ -56,12 +58,13 @@ class Comparison:
     warnings: tuple[str, ...] = ()
     by_view: Annotated[tuple[str, str], Field(alias="thresholds_by_view")] = ("", "")
     rule: Annotated[str, Field(alias="score_rule")] = ""
+    unit: Literal["image", "breast"] = "image"
 
     @property
     def matching(self) -> str:
-        """How many images were matched, in words."""
+        """How many images, or breasts, were matched, in words."""
         rest = [f"{count:,} only in {name}" for count, name in self._rest() if count]
-        return f"{counted(self.images, 'image')} in both" + (f" ({', '.join(rest)}: left out)" if rest else "")
+        return f"{counted(self.images, self.unit)} in both" + (f" ({', '.join(rest)}: left out)" if rest else "")
 
     def _rest(self) -> tuple[tuple[int, str], ...]:
         return (self.only_first, self.first), (self.only_second, self.second)
@@ -96,8 +99,10 @@ def _row(title: str, metric: Difference | str) -> tuple[str, str, str, str, str,
     return (title, f"{metric.first:.3f}", f"{metric.second:.3f}", f"{metric.difference:+.3f}", p_value(metric.p), metric.test)
 
 
-def compare(first: Run, second: Run, split: str = "test", level: Level = "image") -> Comparison:
+def compare(first: Run, second: Run, split: str = "test", level: Level | None = None) -> Comparison:
     """Compare what two runs' evaluations of a split have stored; nothing is scored and no test set accessed.
+
+    `level` None: images, or breasts where one of the models judges these.
 
     Raises:
         BadRun: both are the same run, or one of them has not been evaluated on this split.
@@ -122,25 +127,26 @@ def compare(first: Run, second: Run, split: str = "test", level: Level = "image"
 def compare_evaluations(
     first: Evaluation,
     second: Evaluation,
-    level: Level = "image",
+    level: Level | None = None,
 ) -> Comparison:
-    """Compare two evaluations on the images that both have, by their path, with intervals as in the first one.
+    """Compare two evaluations on what both have, with intervals as in the first one: images, by their path; or breasts, by
+    patient and side, where one of the models judges these (then also the level, where none is named).
 
     Raises:
         Leakage: one run was trained on patients, or on files, that the other is tested on.
         NotEnoughData: no image in common, other labels or patients at the same image, or no metrics at this level.
         BadRun: a run's manifest cannot be read.
     """
-    summaries = [_summary(evaluation, level) for evaluation in (first, second)]
+    pair = (first, second)
+    unit: Literal["image", "breast"] = "image" if all(each.level == "image" for each in pair) else "breast"
+    level = level or unit
+    summaries = [_summary(evaluation, level) for evaluation in pair]
     _require_fair(first, second)
-    both, _ = matched(first.predictions, second.predictions)
-    table = at_level(both, level)
-    other = at_level(both.assign(score=both["other"]), level)
+    table, other, both = _on_breasts(first, second, level) if unit == "breast" else _on_images(first, second, level)
     labels, groups = (table["label"] == "malignant").to_numpy(), table["patient_id"].to_numpy()
     thresholds = (summaries[0].threshold, summaries[1].threshold)
     by_image = level == "image"
     applied = [each.thresholds.of_rows(table) if by_image else each.levels[level].threshold for each in (first, second)]  # type: ignore[union-attr]
-    pair = (first, second)
     statistics = compare_runs(
         labels,
         table["score"],
@@ -155,16 +161,66 @@ def compare_evaluations(
         second=second.run,
         split=first.split,
         level=level,
-        images=len(both),
-        only_first=len(first.predictions) - len(both),
-        only_second=len(second.predictions) - len(both),
+        images=both,
+        only_first=_units(first, unit) - both,
+        only_second=_units(second, unit) - both,
         thresholds=thresholds,
         statistics=statistics,
         paired=statistics.paired,
         warnings=tuple(filter(None, (_levels_differ(*summaries), *map(_outdated, pair), *map(_leaks, pair)))),
         by_view=(first.thresholds.words, second.thresholds.words) if by_image else ("", ""),
-        rule="" if by_image else score_rule(table["images"], level),
+        rule=_rule(first, second, table, level),
+        unit=unit,
     )
+
+
+def _on_images(first: Evaluation, second: Evaluation, level: Level) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Both runs' scores at this level, of the images that both have, and how many these are."""
+    both, _ = matched(first.predictions, second.predictions)
+    return at_level(both, level), at_level(both.assign(score=both["other"]), level), len(both)
+
+
+def _on_breasts(first: Evaluation, second: Evaluation, level: Level) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Both runs' scores at this level, of the breasts that both have, each as that run makes them; and how many breasts."""
+    frames = [each.predictions for each in (first, second)]
+    keys = [frame["patient_id"].astype("str") + "\0" + frame["laterality"].astype("str") for frame in frames]
+    common = set(keys[0]) & set(keys[1])
+    if not common:
+        raise NotEnoughData("The two runs have no breast in common: compare runs that were evaluated on the same split.")
+    table, other = (at_level(frame[key.isin(common)], level) for frame, key in zip(frames, keys, strict=True))
+    names = ["patient_id", "laterality"]
+    if len(table) != len(other) or not table[names].equals(other[names]):
+        raise NotEnoughData(
+            "The two runs' breasts cannot be matched: for some images the manifest does not say which side they show. Fill its "
+            "column laterality, or compare at the patient level."
+        )
+    differ = (table["label"] != other["label"]).to_numpy()
+    if differ.any():
+        raise NotEnoughData(
+            f"The two runs disagree on the label of {int(differ.sum())} of {len(table)} {UNITS[level]}, for example of patient "
+            f"{table.loc[differ, 'patient_id'].iloc[0]}. Their manifests are not of the same data."
+        )
+    return table, other, len(common)
+
+
+def _units(evaluation: Evaluation, unit: Literal["image", "breast"]) -> int:
+    """How many images or breasts an evaluation has."""
+    frame = evaluation.predictions
+    return len(frame) if unit == "image" else len(frame[["patient_id", "laterality"]].drop_duplicates())
+
+
+def _rule(first: Evaluation, second: Evaluation, table: pd.DataFrame, level: Level) -> str:
+    """How one score of a breast or patient is made, in words; "" for images."""
+    if level == "image":
+        return ""
+    if first.level == second.level == "image":
+        return score_rule(table["images"], level)
+    made = {"image": "the mean of image scores", "breast": "the model's own score of a breast"}
+    if level == "patient":
+        made["breast"] = "the mean of the model's scores of breasts"
+    if first.level == second.level:
+        return made[first.level]
+    return f"{first.run}: {made[first.level]}; {second.run}: {made[second.level]}"
 
 
 def _levels_differ(first: Summary, second: Summary) -> str:

@@ -1,7 +1,8 @@
 """Another collection as an external test set: what a run has frozen, applied to images of another source.
 
 Nothing is chosen on it: model, thresholds (also by view) and calibrations are those of model.json. Rows of patients or files
-that the run was trained, tuned or is tested on are left out and counted; rows without a label are scored, and are in no metric.
+that the run was trained, tuned or is tested on, and copies of their pictures, are left out and counted; rows without a label
+are scored, and are in no metric.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def evaluate_external(
 
     Raises:
         BadManifest: the manifest or the name cannot be used, or the name is another set's.
-        NotEnoughData: no row has a label, can be read and is of other patients than the run's.
+        NotEnoughData: no row has a label, can be read and is of other patients and pictures than the run's.
         BadRun, NotRecorded: as in `evaluate` of the test set.
     """
     require_regular(run.path)
@@ -65,6 +66,7 @@ def evaluate_external(
     before = read_entries(run.path).get(split) or {}
     if not opened.is_stored(before):
         opened.replacing(split, before)
+    opened, rows = opened.without_copies(rows, progress)
     how = How(progress, predictor, cache, settings, where)
     return evaluate_rows(run, split, rows.assign(split=split), presence, how, opened)
 

@@ -69,15 +69,16 @@ def saved_predictions(run: Run, card: ModelCard) -> pd.DataFrame | None:
     return None
 
 
-def fitted_words(run: Run, evaluated: int) -> str:
-    """On how many images the model was fitted, where an evaluation of validation scored `evaluated` fewer; else ""."""
+def fitted_words(run: Run, evaluated: int, units: str = "images") -> str:
+    """On how many images (or `units`) the model was fitted, where an evaluation of validation scored `evaluated` of them only;
+    else ""."""
     saved = saved_predictions(run, run.model_card())
     count = 0 if saved is None else len(saved)
     if count <= evaluated:
         return ""
     gone = count - evaluated
     return (
-        f"Thresholds and calibration were fitted on {count:,} validation images. Of these {gone:,} "
+        f"Thresholds and calibration were fitted on {count:,} validation {units}. Of these {gone:,} "
         f"{'gets' if gone == 1 else 'get'} no verdict in use, and {'is' if gone == 1 else 'are'} in no metric of validation."
     )
 

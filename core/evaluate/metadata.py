@@ -38,7 +38,7 @@ LESIONS = (
 # What an image file tells, whether or not the manifest does.
 OF_FILE = ("height", "width", "bits", "inverted", "burned_in", "format", "folder")
 # What the predictions file says in columns of its own, which no metadata may replace.
-RESERVED = frozenset(("path", "patient_id", "laterality", "view", "label", "split", "score", "calibrated"))
+RESERVED = frozenset(("path", "patient_id", "laterality", "view", "label", "split", "score", "calibrated", "paths"))
 GROUPS = ("view", "laterality", *KNOWN, "format", *LESIONS)
 # A column with more values than this, or fewer images a value, holds names: it makes no subgroups.
 _MOST_VALUES, _FEWEST_IMAGES = 30, 4

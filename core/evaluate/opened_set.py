@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from core.data.breasts import breast_rows
 from core.data.manifest import is_excluded, left_out_notes, read_manifest
 from core.errors import BadManifest, NotEnoughData
+from core.evaluate.copied import Progress, copies_of
 from core.evaluate.external_set import ExternalSet, counts_of, external_set
-from core.evaluate.overlap import overlap_of
+from core.evaluate.overlap import overlap_of, with_patients
 from core.evaluate.result import OVERLAP, Excluded
 from core.evaluate.scoring import Scored
+from core.metrics.levels import PATHS
 from core.metrics.operating_points import DECIMALS
 from core.runs.test_set.access_log import record
 from core.runs.test_set.accesses import SCORED, external_detail
@@ -35,17 +38,36 @@ class OpenedSet:
     overlap: tuple[Excluded, ...]
     replaces: bool = False
 
+    def without_copies(self, rows: pd.DataFrame, progress: Progress | None = None) -> tuple[OpenedSet, pd.DataFrame]:
+        """Without the rows that show a picture of the run's own, and other images of their patients; nothing is scored.
+
+        Raises:
+            NotEnoughData: none is left.
+        """
+        copies, doubt = copies_of(self.own, rows, progress)
+        found = with_patients(rows, copies)
+        left = rows.drop(index=list(found))
+        if left.empty:
+            raise NotEnoughData(
+                f"{self.about.manifest}: every one of its images that are left to score shows a picture of the run's own "
+                f"(first: {next(iter(found.values()))}). It is no external test set of this run."
+            )
+        about = replace(self.about, doubts=(*self.about.doubts, *([doubt] if doubt else [])))
+        return replace(self, about=about, overlap=(*self.overlap, *_excluded(rows, found))), left
+
     def settled(self, rows: pd.DataFrame, scored: Scored) -> tuple[OpenedSet, Scored, pd.DataFrame]:
         """With what the files turned out to be: (the set, what counts in metrics, the scores of images without a label).
 
         Only now is known what is in files of which the manifest has no hash, and so whether the run has them.
         """
-        known = rows.loc[list(scored.scores)].assign(content_hash=list(scored.hashes.values()))
+        known = rows.loc[list(scored.hashes)].assign(content_hash=list(scored.hashes.values()))
         found = overlap_of(self.own, known)
-        free = known.drop(index=list(found.rows))
-        labelled, without = free[free["label"] != ""], free[free["label"] == ""]
-        names = [name for name in ("path", "patient_id", "laterality", "view") if name in without.columns]
-        unlabelled = without[names].assign(score=[round(scored.scores[index], DECIMALS) for index in without.index])
+        own, has = set(found.rows), (known["label"] != "").to_dict()
+        free = {first: images for first, images in scored.members.items() if not own & set(images)}
+        with_label = {first: images for first, images in free.items() if any(has[image] for image in images)}
+        labelled = known.loc[[image for images in with_label.values() for image in images]]
+        without = known.loc[[image for first in free.keys() - with_label.keys() for image in free[first]]].sort_index()
+        unlabelled = _without_label(without, scored)
         about = replace(
             self.about,
             unlabelled=len(without),
@@ -53,7 +75,7 @@ class OpenedSet:
             label_sources=counts_of(labelled, "label_source"),
         )
         more = _excluded(known, found.rows)
-        return replace(self, about=about, overlap=(*self.overlap, *more)), scored.of(list(labelled.index)), unlabelled
+        return replace(self, about=about, overlap=(*self.overlap, *more)), scored.of(list(with_label)), unlabelled
 
     def is_stored(self, entry: Mapping[str, Any]) -> bool:
         """Whether the entry of evaluation.json is of the same images, patients and labels; also where there is none."""
@@ -114,6 +136,14 @@ def open_external(run: Run, manifest: Path | str, *, replaces: bool = False) -> 
         )
     opened = OpenedSet(replace(about, doubts=(*found.doubts, *by_hand)), own, _excluded(every, found.rows), replaces)
     return opened, rows
+
+
+def _without_label(rows: pd.DataFrame, scored: Scored) -> pd.DataFrame:
+    """Scores of these images, or of the breasts that they are of, whose label nobody knows."""
+    table = breast_rows(rows) if any(len(images) > 1 for images in scored.members.values()) else rows
+    table = table[[index in scored.scores for index in table.index]]
+    names = [name for name in ("path", "patient_id", "laterality", "view", PATHS) if name in table.columns]
+    return table[names].assign(score=[round(scored.scores[index], DECIMALS) for index in table.index])
 
 
 def _excluded(rows: pd.DataFrame, reasons: Mapping[Any, str]) -> tuple[Excluded, ...]:

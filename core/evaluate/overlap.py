@@ -19,6 +19,7 @@ from core.data.identity import spelling, without_patient
 from core.data.merged_manifests import related, without_collection
 from core.images.placeholder import is_placeholder
 
+ORDER = ("train", "val", "test")
 _DID = {"train": "the run was trained on", "val": "the run was tuned on", "test": "the run's own test set has"}
 
 
@@ -37,11 +38,11 @@ def overlap_of(own: pd.DataFrame, rows: pd.DataFrame) -> Overlap:
         own: the run's manifest.
         rows: of the other manifest; with `content_hash` (SHA-256 in hex, "" unknown) files are compared by content, too.
     """
-    own = own[own["split"].isin(list(_DID))]
+    own = own[own["split"].isin(ORDER)]
     known, other = ~without_patient(own), ~without_patient(rows)
     files = _first_split(own, _files(own))
     found = _by_file(rows, files) | _by_patient(own[known], rows[other])
-    return Overlap(_with_patients(rows, other, found), tuple(_doubts(own, bool(known.any()), bool(other.any()))))
+    return Overlap(with_patients(rows, found, other), tuple(_doubts(own, bool(known.any()), bool(other.any()))))
 
 
 def _doubts(own: pd.DataFrame, known: bool, other: bool) -> list[str]:
@@ -49,8 +50,8 @@ def _doubts(own: pd.DataFrame, known: bool, other: bool) -> list[str]:
     if not known or not other:
         whose = "the run's data" if not known else "this collection"
         doubts.append(
-            f"no patient of {whose} is known: patients of the run were looked for by identical files only, and other images of "
-            "them would not be found"
+            f"no patient of {whose} is known: patients of the run were looked for by their files and pictures only, and other "
+            "images of them would not be found"
         )
     hashes = own["content_hash"] if "content_hash" in own.columns else pd.Series("", index=own.index)
     without = int((hashes.astype("str").str.len() != 64).sum())
@@ -71,10 +72,9 @@ def _files(frame: pd.DataFrame) -> list[tuple[str, ...]]:
 def _first_split(own: pd.DataFrame, keys: list[tuple[str, ...]]) -> dict[str, str]:
     """The split that each key stands in, train before val before test."""
     found: dict[str, str] = {}
-    order = list(_DID)
     for each, split in zip(keys, own["split"].astype("str"), strict=True):
         for key in each:
-            if key not in found or order.index(split) < order.index(found[key]):
+            if key not in found or ORDER.index(split) < ORDER.index(found[key]):
                 found[key] = split
     return found
 
@@ -90,16 +90,15 @@ def _by_file(rows: pd.DataFrame, files: dict[str, str]) -> dict[Any, str]:
 
 def _by_patient(own: pd.DataFrame, rows: pd.DataFrame) -> dict[Any, str]:
     seen: defaultdict[str, dict[str, str]] = defaultdict(dict)  # patient -> collection -> split
-    order = list(_DID)
     for patient, collection, split in _patients(own):
         before = seen[patient].get(collection)
-        if before is None or order.index(split) < order.index(before):
+        if before is None or ORDER.index(split) < ORDER.index(before):
             seen[patient][collection] = split
     found: dict[Any, str] = {}
     for index, (patient, collection, _) in zip(rows.index, _patients(rows), strict=True):
         same = [split for name, split in seen.get(patient, {}).items() if _comparable(name, collection)]
         if patient and same:
-            found[index] = f"{_DID[min(same, key=order.index)]} a patient of this identifier"
+            found[index] = f"{_DID[min(same, key=ORDER.index)]} a patient of this identifier"
     return found
 
 
@@ -120,8 +119,17 @@ def _comparable(one: str, other: str) -> bool:
     return not one or not other or related(one, other)
 
 
-def _with_patients(rows: pd.DataFrame, known: np.ndarray, found: dict[Any, str]) -> dict[Any, str]:
-    """With all other images of the patients that an image was found of, in the order of the rows."""
+def did(split: str) -> str:
+    """What the run did with images of a split: "the run was trained on"."""
+    return _DID[split]
+
+
+def with_patients(rows: pd.DataFrame, found: dict[Any, str], known: np.ndarray | None = None) -> dict[Any, str]:
+    """Reasons by row index, with all other images of the patients that an image was found of, in the order of the rows.
+
+    `known`: which rows have a patient, bool (N,), where the caller has that.
+    """
+    known = ~without_patient(rows) if known is None else known
     patients = rows["patient_id"].astype("str")
     shared = {patients[index]: why for index, why in reversed(list(found.items()))}
     everyone: dict[Any, str] = {}

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from core.config.schema import EvaluationConfig
+from core.data.breasts import breast_rows
 from core.data.identity import patients_known
 from core.errors import BadRun
 from core.evaluate.fitted import saved_predictions
@@ -28,6 +29,7 @@ from core.evaluate.summaries import (
     uncertainty_of,
 )
 from core.metrics import Level
+from core.metrics.levels import PATHS, unit_of
 from core.metrics.operating_points import DECIMALS
 from core.model.card import ModelCard
 
@@ -51,7 +53,8 @@ def training_images(
         return None, {}
     stored = read_facts(run, manifest)
     facts = training_facts(manifest, cache(), tick) if stored is None else stored
-    training = training_metadata(manifest, facts, [each.name for each in further if each.read])
+    views = 2 if run.model_card().scored == "breast" else 1
+    training = training_metadata(manifest, facts, [each.name for each in further if each.read], views)
     return training, facts if stored is None and training is not None else {}
 
 
@@ -62,12 +65,17 @@ def current_card(run: Run, predictor: Predictor) -> ModelCard:
 
 
 def metadata_columns(predictions: pd.DataFrame) -> tuple[str, ...]:
-    return tuple(name for name in predictions.columns if name not in (*COLUMNS, "calibrated"))
+    return tuple(name for name in predictions.columns if name not in (*COLUMNS, "calibrated", PATHS))
 
 
 def predictions_of(rows: pd.DataFrame, scored: Scored, card: ModelCard, further: tuple[FurtherColumn, ...]) -> pd.DataFrame:
-    """COLUMNS, the calibrated score (where the model is calibrated), then the metadata."""
-    frame = rows.loc[list(scored.scores), list(COLUMNS[:-1])].astype("str")
+    """COLUMNS, the calibrated score (where the model is calibrated), then the metadata. A row an image; or of a model that
+    judges breasts a row a breast, with the `paths` of the images that took part."""
+    if card.scored == "breast":
+        rows = breast_rows(rows.loc[[image for images in scored.members.values() for image in images]])
+        frame = rows.loc[list(scored.scores), [*COLUMNS[:-1], PATHS]].astype("str")
+    else:
+        frame = rows.loc[list(scored.scores), list(COLUMNS[:-1])].astype("str")
     frame["score"] = np.round(list(scored.scores.values()), DECIMALS)
     calibration = card.image_calibration
     if calibration.method != "none":
@@ -88,6 +96,7 @@ def parts_of(
     on_validation = split == "val"
     saved = saved_predictions(run, card)
     validation = saved if saved is not None else predictions if on_validation else _validation(run)
+    unit = unit_of(predictions)
     others: tuple[Level, ...] = ("breast", "patient")
     views = card.image_thresholds
     applied = views.of_rows(predictions)
@@ -100,6 +109,7 @@ def parts_of(
             validation,
             settings,
             on_validation=on_validation,
+            level=unit,
         ),
         "calibrations": {
             level: calibration_of(predictions, card, validation, settings, on_validation=on_validation, level=level)
@@ -112,7 +122,7 @@ def parts_of(
         "equivalence_margin": settings.equivalence_margin,
         "shortcuts": shortcuts_of(predictions, training, further, settings),
         "further": further,
-        "decision": decision_of(predictions, card, settings),
+        "decision": decision_of(predictions, card, settings, level=unit, validation=validation),
     }
     return parts if patients_known(predictions) else in_images(parts)
 

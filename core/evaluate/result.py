@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from core.config.schema import EvaluationConfig
+from core.data.breasts import paths_of
 from core.data.identity import patients_known
 from core.evaluate.baselines import Baseline
 from core.evaluate.external_set import ExternalSet
@@ -32,6 +33,7 @@ from core.metrics import (
     ViewThresholds,
     plain_metric,
 )
+from core.metrics.levels import NO_IMAGES, PATHS
 from core.metrics.omnibus import Omnibus
 from core.model.card import ModelCard
 from core.wording import counted
@@ -196,7 +198,8 @@ class Evaluation:
     """What one split says about a run's model.
 
     `levels` holds a Summary by level ("image", "breast", "patient"; scores of one breast or patient are averaged, and each
-    level has its own threshold, frozen on validation at that level), or a note where there is none. `evaluations` counts how
+    level has its own threshold, frozen on validation at that level), or a note where there is none: a model that judges breasts
+    has none of images, and `level` says so. `evaluations` counts how
     often this split has been evaluated for this run, this time included; `history` has the times that are known, `refrozen`
     what was chosen again afterwards. `predictions` is predictions/<split>.csv: COLUMNS and `columns`, the metadata that
     subgroups and shortcut audit rest on, all as text but the score; scores rounded as in the file. `calibration` and `decision`
@@ -248,15 +251,29 @@ class Evaluation:
     folder: Annotated[Path | None, Field(exclude=True)] = None
 
     @property
+    def level(self) -> Literal["image", "breast"]:
+        """What the model scored, and a row of the predictions is: an image, or a breast whose views it judges together."""
+        return "breast" if self.levels["image"] == NO_IMAGES else "image"
+
+    @property
     def summary(self) -> Summary:
-        """The metrics at image level."""
-        summary = self.levels["image"]
+        """The metrics at the level of what the model scored."""
+        summary = self.levels[self.level]
         assert isinstance(summary, Summary)
         return summary
 
     @property
     def images(self) -> int:
-        return self.summary.rows
+        """How many images were scored, alone or as part of a breast."""
+        if self.level == "image" or PATHS not in self.predictions.columns:
+            return self.summary.rows
+        return sum(len(paths_of(cell)) for cell in self.predictions[PATHS])
+
+    @property
+    def size_words(self) -> str:
+        """What was scored: "212 images", or "106 breasts (212 images)"."""
+        images = counted(self.images, "image")
+        return images if self.level == "image" else f"{counted(self.summary.rows, 'breast')} ({images})"
 
     @property
     def patients(self) -> int:
@@ -280,10 +297,14 @@ class Evaluation:
 
     def calibration_at(self, level: Level) -> CalibrationReport | str:
         """Calibration with a row an image, breast or patient, or a note."""
+        if level == "image" and self.level != "image":
+            return NO_IMAGES
         return self.calibration if level == "image" else self.calibrations.get(level, AGAIN)
 
     def decision_at(self, level: Level) -> DecisionTable | str:
         """Net benefit per image, breast or patient, or a note."""
+        if level == "image" and self.level != "image":
+            return NO_IMAGES
         return self.decision if level == "image" else self.decisions.get(level, AGAIN)
 
     def outdated(self, card: ModelCard) -> str:
@@ -299,7 +320,7 @@ class Evaluation:
         return ""
 
     def table_rows(self) -> list[tuple[str, str, str, str]]:
-        """(title, value, interval, note) as text, a row a metric at image level."""
+        """(title, value, interval, note) as text, a row a metric at the level of what was scored."""
         return self.summary.table_rows(patients_known=patients_known(self.predictions))
 
     @model_serializer(mode="wrap")
@@ -310,7 +331,7 @@ class Evaluation:
         return headline | {"metrics": summary["metrics"], "delong": plain_metric(self.summary["auc"])} | own
 
     def to_dict(self) -> dict[str, Any]:
-        """This split's entry of evaluation.json; `metrics` are those at image level."""
+        """This split's entry of evaluation.json; `metrics` are those at the level of what was scored."""
         plain: dict[str, Any] = to_plain(self)
         return plain
 

@@ -1,4 +1,4 @@
-"""evaluation.json, an entry a split, and predictions/<split>.csv, a row an image."""
+"""evaluation.json, an entry a split, and predictions/<split>.csv, a row an image, or a breast where the model judges these."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from core.errors import BadRun
+from core.data.breasts import paths_of
+from core.errors import BadManifest, BadRun
 from core.evaluate.result import COLUMNS, CalibrationReport, Evaluation
 from core.files.atomic import write_text
 from core.files.untrusted import read_bytes
+from core.metrics.levels import PATHS
 from core.metrics.operating_points import DECIMALS
 from core.runs.folder import was_deleted
 from core.runs.locks import EVALUATION as LOCK
@@ -77,8 +79,8 @@ def external_splits(run: Run) -> list[str]:
 
 def _require_whole(found: Evaluation) -> None:
     """Raises LookupError or ValueError when what everybody shows is missing."""
-    if isinstance(found.levels["image"], str):
-        raise ValueError("it has no metrics by image")
+    if isinstance(found.levels[found.level], str):
+        raise ValueError(f"it has no metrics by {found.level}")
     for level, summary in found.levels.items():
         if not isinstance(summary, str) and not {"auc", "sensitivity", "specificity"} <= summary.metrics.keys():
             raise ValueError(f"its metrics by {level} lack some of AUC, sensitivity and specificity")
@@ -113,8 +115,10 @@ def read_predictions(run: Run, split: str) -> pd.DataFrame:
         scores = frame["score"].astype("float64")
         if not np.all((scores >= 0) & (scores <= 1)):
             raise ValueError("expected scores from 0 to 1")
+        for cell in frame[PATHS] if PATHS in frame.columns else ():
+            paths_of(cell)
         return frame.assign(score=scores)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, BadManifest) as error:
         words = getattr(error, "strerror", None) or error
         raise BadRun(f"{path}: cannot be read ({words}). Evaluate again: {evaluate_command(run.name, split)}.") from error
 

@@ -24,6 +24,7 @@ from core.metrics import (
     thresholds_of,
     views_of,
 )
+from core.metrics.levels import unit_of
 from core.metrics.operating_points import DECIMALS
 from core.runs.test_set.access_log import note_threshold
 from core.runs.test_set.external import short_name
@@ -142,9 +143,9 @@ def _validation(run: Run) -> pd.DataFrame:
 
 
 def _changes(validation: pd.DataFrame, rule: ThresholdRule, method: CalibrationMethod | None) -> Frozen:
-    thresholds = thresholds_of(validation, rule)
-    if isinstance(thresholds["image"], str):
-        raise NotEnoughData(thresholds["image"])
+    chosen = thresholds_of(validation, rule)[unit_of(validation)]
+    if isinstance(chosen, str):
+        raise NotEnoughData(chosen)
     if method is None:
         return freeze_thresholds(validation, rule)
     frozen = freeze(validation, rule, method)

@@ -16,6 +16,7 @@ from core.gradcam.probing import frozen, layer_output
 from core.model.classifier import Classifier
 
 Progress = Callable[[int, int], None]
+Answer = Callable[[Tensor], Tensor]  # images (N, 1, H, W) -> logits (N,): the model, or one image's part in it (InBreast)
 
 # Masked images in one batch. On a processor small ones are quicker, their activations stay in its cache: MobileNetV2 at
 # 256 px takes 22 ms of processor time an image in batches of 2, 72 ms in batches of 16. On a GPU memory is the limit.
@@ -45,7 +46,9 @@ def gradient_cam(features: Tensor, gradient: Tensor, method: str) -> NDArray[np.
     return (weights * maps).sum(axis=0).astype(np.float32)
 
 
-def features_and_gradient(model: Classifier, module: nn.Module, images: Tensor, target: str) -> tuple[Tensor, Tensor]:
+def features_and_gradient(
+    model: Classifier, module: nn.Module, images: Tensor, target: str, answer: Answer
+) -> tuple[Tensor, Tensor]:
     """What `module` gives for `images` (1, 1, H, W) and the gradient of the score for `target` there, both (C, h, w).
 
     The graph is cut at the layer: nothing before it is differentiated, and no parameter gets a gradient.
@@ -60,7 +63,7 @@ def features_and_gradient(model: Classifier, module: nn.Module, images: Tensor, 
         return outputs[-1].clone()  # no leaf: a later in-place ReLU may change it
 
     with frozen(model, [module], cut), torch.enable_grad():
-        score = model(images).sum() * (1.0 if target == "malignant" else -1.0)
+        score = answer(images).sum() * (1.0 if target == "malignant" else -1.0)
         gradients = torch.autograd.grad(score, outputs[-1:], allow_unused=True) if outputs and score.requires_grad else ()
     if not gradients or gradients[0] is None:
         raise BadConfig("heatmap: the score does not depend on the chosen layer; choose another layer")
@@ -110,7 +113,13 @@ def eigen_cam(features: Tensor) -> NDArray[np.float32]:
 
 
 def score_cam(
-    model: Classifier, images: Tensor, features: Tensor, target: str, channels: int, progress: Progress | None
+    model: Classifier,
+    images: Tensor,
+    features: Tensor,
+    target: str,
+    channels: int,
+    progress: Progress | None,
+    answer: Answer,
 ) -> NDArray[np.float32]:
     """Score-CAM (Wang et al. 2020) of `images` (1, 1, H, W): features (C, h, w) weighted by what each of them, as a mask
     over the image, does to the score; (h, w).
@@ -132,7 +141,7 @@ def score_cam(
         lowest, highest = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
         masked = images * ((masks - lowest) / (highest - lowest + 1e-8))
         with frozen(model), torch.inference_mode():
-            logits.append(model(masked).float())
+            logits.append(answer(masked).float())
     if progress is not None:
         progress(count, count)
     scores = torch.cat(logits) * (1.0 if target == "malignant" else -1.0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -14,6 +15,7 @@ from torch import nn
 from core.errors import BadConfig
 from core.gradcam.cam_formulas import (
     GRADIENT_METHODS,
+    Answer,
     Progress,
     eigen_cam,
     feature_map,
@@ -22,6 +24,7 @@ from core.gradcam.cam_formulas import (
     score_cam,
 )
 from core.gradcam.cam_layers import find_cam_layer, layer_choices, layer_name
+from core.gradcam.in_breast import InBreast
 from core.gradcam.methods import AUTO, CLASSLESS, METHODS, TARGETS, auto_method
 from core.model.classifier import Classifier, as_input
 
@@ -119,21 +122,62 @@ def heatmap(
     Raises:
         BadConfig: unknown method, target or layer, or one that this architecture cannot give a map for.
     """
-    method = auto_method(model) if method == AUTO else method
+    pixels = pixels_of(prepared)
+    return _made(model, [pixels], None, 0, _Wanted(method, target, layer, channels, progress))
+
+
+def heatmap_in_breast(
+    model: Classifier,
+    images: Sequence[HasPixels | NDArray[np.uint8]],
+    views: Sequence[int],
+    place: int,
+    *,
+    method: str = AUTO,
+    target: str = "malignant",
+    layer: str | None = None,
+    channels: int = SCORE_CHANNELS,
+    progress: Progress | None = None,
+) -> Heatmap:
+    """As `heatmap` for image number `place` of a breast whose images a model judges together: the evidence for the breast's
+    score in this image, the others being as they are.
+
+    Args:
+        views: the kind of each image's view (core.model.view_codes).
+    """
+    return _made(model, [pixels_of(each) for each in images], views, place, _Wanted(method, target, layer, channels, progress))
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which map is asked for, as `heatmap` takes it."""
+
+    method: str
+    target: str
+    layer: str | None
+    channels: int
+    progress: Progress | None
+
+
+def _made(
+    model: Classifier, images: Sequence[NDArray[np.uint8]], views: Sequence[int] | None, place: int, wanted: _Wanted
+) -> Heatmap:
+    """The map of one of the images; `views` None: the model judges that one alone."""
+    method, target = auto_method(model) if wanted.method == AUTO else wanted.method, wanted.target
     if method not in METHODS:
         raise BadConfig(f"heatmap method: got {method!r}; allowed: {', '.join((AUTO, *METHODS))}")
     if target not in TARGETS:
         raise BadConfig(f"heatmap target: got {target!r}; allowed: {', '.join(TARGETS)}")
-    if channels < 0:
-        raise BadConfig(f"heatmap channels: got {channels}; expected how many feature maps Score-CAM tries, 0 for all")
-    pixels = pixels_of(prepared)
-    module = _find_layer(model, layer)
+    if wanted.channels < 0:
+        raise BadConfig(f"heatmap channels: got {wanted.channels}; expected how many feature maps Score-CAM tries, 0 for all")
+    module = _find_layer(model, wanted.layer)
     with torch.inference_mode(False):
         # A tensor made under the caller's inference_mode cannot take part in autograd; its clone can.
-        images = as_input(pixels, model.mean.device).clone()
+        every = as_input(np.stack(images), model.mean.device).clone()
+        answer: Answer = model if views is None else InBreast(model, every, views, place)
+        chosen = every[place : place + 1]
         if method in GRADIENT_METHODS:
             try:
-                raw = gradient_cam(*features_and_gradient(model, module, images, target), method)
+                raw = gradient_cam(*features_and_gradient(model, module, chosen, target, answer), method)
             except RuntimeError as error:
                 if "memory" in str(error):  # no matter of the layer
                     raise
@@ -143,12 +187,12 @@ def heatmap(
                     "or method, or images of the size that it was trained on"
                 ) from error
         else:
-            features = feature_map(model, module, images)
+            features = feature_map(model, module, chosen)
             if method == "eigencam":
                 raw = eigen_cam(features)
             else:
-                raw = score_cam(model, images, features, target, channels, progress)
-    return _heatmap(raw, pixels.shape, method, layer_name(model, module), target)
+                raw = score_cam(model, chosen, features, target, wanted.channels, wanted.progress, answer)
+    return _heatmap(raw, images[place].shape, method, layer_name(model, module), target)
 
 
 def evidence(
@@ -165,7 +209,29 @@ def evidence(
     Raises:
         BadConfig: also for EigenCAM, whose map is the same for either class.
     """
-    method = auto_method(model) if method == AUTO else method
+    return _both(model, [pixels_of(prepared)], None, 0, _Wanted(method, "", layer, channels, progress))
+
+
+def evidence_in_breast(
+    model: Classifier,
+    images: Sequence[HasPixels | NDArray[np.uint8]],
+    views: Sequence[int],
+    place: int,
+    *,
+    method: str = AUTO,
+    layer: str | None = None,
+    channels: int = SCORE_CHANNELS,
+    progress: Progress | None = None,
+) -> Evidence:
+    """As `evidence` for one image of a breast; arguments as for `heatmap_in_breast`."""
+    return _both(model, [pixels_of(each) for each in images], views, place, _Wanted(method, "", layer, channels, progress))
+
+
+def _both(
+    model: Classifier, images: Sequence[NDArray[np.uint8]], views: Sequence[int] | None, place: int, wanted: _Wanted
+) -> Evidence:
+    """The maps of both classes of one of the images."""
+    method, progress = auto_method(model) if wanted.method == AUTO else wanted.method, wanted.progress
     if method in CLASSLESS:
         raise BadConfig(f"{method} gives one map whatever the class: there is no benign evidence to set against it")
 
@@ -173,7 +239,7 @@ def evidence(
         return None if progress is None else lambda done, total: progress(start * total + done, 2 * total)
 
     both = [
-        heatmap(model, prepared, method=method, target=target, layer=layer, channels=channels, progress=half(number))
+        _made(model, images, views, place, replace(wanted, method=method, target=target, progress=half(number)))
         for number, target in enumerate(TARGETS)
     ]
     return combine(*both)

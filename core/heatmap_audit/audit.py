@@ -77,8 +77,8 @@ def audit_heatmaps(
         where: the page or command, for the record of accesses to test sets.
 
     Raises:
-        BadRun: no model, another run's predictor, or a test set that was not evaluated yet; the run was
-            deleted or renamed meanwhile; its folder has entries that lead elsewhere.
+        BadRun: no model, another run's predictor, one that judges breasts, or a test set that was not evaluated yet; the run
+            was deleted or renamed meanwhile; its folder has entries that lead elsewhere.
         BadConfig: no method, or one that does not exist or does not fit the architecture.
         BadManifest, Leakage: the manifest cannot be used, there is no such split.
         NotEnoughData: the split has no image, or none that can be read.
@@ -96,6 +96,11 @@ def audit_heatmaps(
     if settings.limit is not None and settings.limit >= len(every):
         settings = replace(settings, limit=None)  # the same audit, whoever asked for it
     predictor = predictor_of(run, predictor)
+    if predictor.judges_breasts:
+        raise BadRun(
+            f"{run.name}: the audit looks at one image and its score at a time, and this model judges a breast from all its "
+            "images together. Heatmaps of its single views: `python -m core explain`"
+        )
     chosen = list(dict.fromkeys(_resolved(predictor, method) for method in methods))
     rows = sample(every, settings.limit, settings.seed)
     before = None if again else _before(run, name, predictor, rows, settings)

@@ -30,7 +30,7 @@ from core.metrics.binormal import design_of
 from core.metrics.bootstrap import Patients
 from core.metrics.delong import AucParts, auc_interval, interval_of
 from core.metrics.intervals import Interval
-from core.metrics.levels import at_level
+from core.metrics.levels import at_level, of_breasts
 from core.metrics.summary import why_not
 
 DRAWS = 200
@@ -48,6 +48,7 @@ class Rule:
 
 
 MEAN = "mean of all images (the rule in use)"
+MEAN_OF_BREASTS = "mean of all breasts (the rule in use)"
 HIGHEST_BREAST = "highest breast, each the mean of its views"
 HIGHEST_IMAGE = "highest image"
 ONE_BREAST = "one random breast of each patient"
@@ -64,7 +65,7 @@ def aggregation_rules(
     seed: int = 0,
     names: Sequence[str] | None = None,
 ) -> tuple[Rule, ...]:
-    """The AUC by patient under each rule, or under those of these `names`.
+    """The AUC by patient under each rule, or under those of these `names`; of a model that judges breasts, those of breasts.
 
     Args:
         predictions: columns patient_id, laterality, view, label, score of one split.
@@ -105,9 +106,13 @@ def aggregation_rules(
     else:
         found |= _by_breast(predictions, patients, malignant, plain, stated, draws, seed)
     balanced = (ONE_BREAST, AFFECTED, COMPLETED, ONE_IMAGE)
-    return tuple(Rule(name, found[name](), len(patients), name in balanced) for name in _ALL if names is None or name in names)
+    whole = of_breasts(predictions)
+    wanted = [name for name in _ALL if (names is None or name in names) and not (whole and name in _OF_IMAGES)]
+    titles = {MEAN: MEAN_OF_BREASTS, HIGHEST_BREAST: "highest breast"} if whole else {}
+    return tuple(Rule(titles.get(name, name), found[name](), len(patients), name in balanced) for name in wanted)
 
 
+_OF_IMAGES = (HIGHEST_IMAGE, ONE_IMAGE)  # no rule where a model judges breasts: its images have no scores
 _BY_BREAST = (HIGHEST_BREAST, ONE_BREAST, AFFECTED, COMPLETED)
 _ALL = (MEAN, HIGHEST_BREAST, HIGHEST_IMAGE, ONE_BREAST, AFFECTED, COMPLETED, ONE_IMAGE)
 

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.metrics.intervals import Interval
+from core.metrics.levels import images_of
 from core.metrics.summary import auc_or_note
 
 COUNTS = ("images_of_patient", "sides_of_patient")  # as columns of the shortcut audit are called
@@ -76,7 +77,7 @@ def by_patient(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a patient: patient_id, label, and COUNTS; sides are NaN where an image of hers does not say which it shows.
 
     Args:
-        frame: columns patient_id, label and, where sides are known, laterality.
+        frame: columns patient_id, label and, where sides are known, laterality; a row an image, or a breast with its images.
     """
     names, patient = np.unique(frame["patient_id"].astype("str").to_numpy(dtype=object), return_inverse=True)
     side = frame["laterality"].to_numpy(dtype=object) if "laterality" in frame.columns else np.full(len(frame), "")
@@ -85,8 +86,9 @@ def by_patient(frame: pd.DataFrame) -> pd.DataFrame:
         return np.bincount(patient[rows], minlength=len(names))
 
     left, right = count(side == "L"), count(side == "R")
-    images = np.bincount(patient, minlength=len(names))
-    sides = np.where(left + right == images, (left > 0).astype(np.float64) + (right > 0), np.nan)
+    rows = np.bincount(patient, minlength=len(names))
+    images = np.bincount(patient, weights=images_of(frame), minlength=len(names)).astype(np.int64)
+    sides = np.where(left + right == rows, (left > 0).astype(np.float64) + (right > 0), np.nan)
     label = np.where(count((frame["label"] == "malignant").to_numpy()) > 0, "malignant", "benign")
     return pd.DataFrame({"patient_id": names, "images_of_patient": images, "sides_of_patient": sides, "label": label})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_serializer, model_validator
 
@@ -10,7 +10,7 @@ from core.errors import BadRun
 from core.files.typed import from_plain, to_plain
 from core.metrics.by_view import ViewThresholds
 from core.metrics.calibration import Calibration
-from core.metrics.levels import LEVELS, Level
+from core.metrics.levels import LEVELS, NO_IMAGES, Level
 from core.metrics.thresholds import ThresholdRule
 
 # An object of another version of MammoLab: kept as it is, and refused only by whoever needs what it says.
@@ -57,8 +57,10 @@ class FrozenCalibration(BaseModel):
 class Frozen(BaseModel):
     """Thresholds by level and view with their rule, and the calibrations; what an earlier version did not freeze is None.
 
-    `threshold` is that of images, `thresholds` has those of breasts and patients (or why there is none), whose mean scores are
-    on another scale; `calibrations` likewise. `view_thresholds` has those of images by view, where the rule gives each view its
+    `unit` is what the model scores: images, or breasts where it fuses their views; None is images, as in earlier versions.
+    `threshold` and `calibration` are of these units. `thresholds` has those of breasts and patients (or why there is none),
+    whose mean scores are on another scale; `calibrations` likewise. `view_thresholds` has those of images by view, where the
+    rule gives each view its
     own. `threshold_room` is how far below the score that the rule chose they lie; `target_sensitivity` the rule's, where it has
     one. `chance` says why the validation scores do not show that the model is better than chance, "" when they do;
     `leakage` what stands in several splits although the training was allowed, "" for nothing.
@@ -66,6 +68,7 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")
 
+    unit: Literal["image", "breast"] | None = None
     threshold: Threshold | None = None
     thresholds: dict[str, ThresholdOrNote] | None = None
     view_thresholds: dict[str, ThresholdOrNote] | None = None
@@ -78,15 +81,20 @@ class Frozen(BaseModel):
     leakage: str | None = None
 
     @property
+    def scored(self) -> Level:
+        """What the model scores."""
+        return self.unit or "image"
+
+    @property
     def image_thresholds(self) -> ViewThresholds:
-        """Those of images: one for all, or by view. Raises BadRun where there is none."""
+        """Those of what the model scores: one for all, or of images by view. Raises BadRun where there is none."""
         return ViewThresholds(self.required_threshold(), dict(self.view_thresholds or {}))
 
     @property
     def level_thresholds(self) -> dict[Level, float | str]:
         """By level, or why there is none; an earlier version froze that of images only. Raises BadRun as `image_thresholds`."""
         found: dict[Level, float | str] = {level: (self.thresholds or {}).get(level, _NOT_FROZEN) for level in LEVELS}
-        return found | {"image": self.required_threshold()}
+        return found | {self.scored: self.required_threshold()} | ({"image": NO_IMAGES} if self.scored != "image" else {})
 
     @property
     def rule(self) -> ThresholdRule | None:
@@ -103,11 +111,11 @@ class Frozen(BaseModel):
 
     @property
     def image_calibration(self) -> Calibration:
-        """That of images; "none" for a model that was never calibrated."""
+        """That of what the model scores; "none" for a model that was never calibrated."""
         return Calibration() if self.calibration is None else self.calibration.fitted
 
     def required_threshold(self, source: str = "model.json") -> float:
-        """That of images. Raises BadRun where there is none."""
+        """That of what the model scores. Raises BadRun where there is none."""
         if self.threshold is None:
             raise BadRun(f"{source}: the model has no threshold. Let its training finish, or train again")
         return self.threshold

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from core.errors import NotEnoughData
-from core.metrics.aggregation import COMPLETED, ONE_IMAGE, aggregation_rules, one_image_auc
+from core.metrics.aggregation import COMPLETED, ONE_BREAST, ONE_IMAGE, aggregation_rules, one_image_auc
 from core.metrics.composition import TITLES, Association, by_patient
 from core.metrics.intervals import Interval, plain_metric
-from core.metrics.levels import UNITS, at_level
+from core.metrics.levels import UNITS, at_level, of_breasts
 from core.metrics.summary import auc_or_note
 
 
@@ -84,7 +84,8 @@ def headline_auc(
         NotEnoughData: breasts are asked for and an image does not say its side.
     """
     sizes = at_level(predictions, level)
-    found = HeadlineAuc(level, auc, score_rule(sizes["images"], level))
+    whole = of_breasts(predictions)
+    found = HeadlineAuc(level, auc, score_rule(sizes["images"], level, of_breasts=whole))
     per_breast = _per_breast(predictions, confidence)
     if level == "breast":
         if per_breast is None or not per_breast.unequal:
@@ -95,17 +96,24 @@ def headline_auc(
     if not unequal:
         return found
     sides_only = any(each.what == "sides_of_patient" for each in unequal) and not (per_breast and per_breast.unequal)
-    name = COMPLETED if sides_only and per_breast is not None else ONE_IMAGE
+    name = COMPLETED if sides_only and per_breast is not None else ONE_BREAST if whole else ONE_IMAGE
     rules = aggregation_rules(predictions, confidence=confidence, names=(name,))
     return HeadlineAuc(level, auc, found.rule, unequal, rules[0].auc, name)
 
 
-def score_rule(images: pd.Series, level: str) -> str:
-    """How one score is made of several: `mean of image scores over 2 to 4 images a patient`; `images` of each unit."""
-    low, high, middle = int(images.min()), int(images.max()), float(images.median())
+def score_rule(counts: pd.Series, level: str, *, of_breasts: bool = False) -> str:
+    """How one score is made of several: `mean of image scores over 2 to 4 images a patient`.
+
+    Args:
+        counts: how many images, or of a model that judges breasts how many scores, each unit has.
+    """
+    low, high, middle = int(counts.min()), int(counts.max()), float(counts.median())
+    if of_breasts and level == "breast":
+        return "the model's own, from all images of a breast" + (f"; mean over up to {high} examinations" if high > 1 else "")
+    noun = "breast" if of_breasts else "image"
     if low == high:
-        return f"mean of image scores over {low} image{'' if low == 1 else 's'} a {level}"
-    return f"mean of image scores over {low} to {high} images a {level} (median {middle:g})"
+        return f"mean of {noun} scores over {low} {noun}{'' if low == 1 else 's'} a {level}"
+    return f"mean of {noun} scores over {low} to {high} {noun}s a {level} (median {middle:g})"
 
 
 def _per_patient(predictions: pd.DataFrame, confidence: float) -> list[Association]:

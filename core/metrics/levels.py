@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from core.errors import NotEnoughData
 from core.metrics.thresholds import ThresholdRule
@@ -13,23 +15,48 @@ from core.metrics.thresholds import ThresholdRule
 Level = Literal["image", "breast", "patient"]
 LEVELS: tuple[Level, ...] = ("image", "breast", "patient")
 UNITS = {"image": "images", "breast": "breasts", "patient": "patients"}
+# The column of predictions that has a breast's images, as a JSON list: where it stands, a row is a breast and not an image.
+PATHS = "paths"
+NO_IMAGES = "the model judges a breast from all its images: there are no scores of single images"
+
+
+def of_breasts(predictions: pd.DataFrame) -> bool:
+    """Whether a row of these predictions is a breast, as a model of two views judges it, and not an image."""
+    return PATHS in predictions.columns
+
+
+def images_of(predictions: pd.DataFrame) -> NDArray[np.int64]:
+    """How many images are behind each row, int64 (N,)."""
+    if not of_breasts(predictions):
+        return np.ones(len(predictions), dtype=np.int64)
+    return np.array([len(json.loads(cell)) for cell in predictions[PATHS]], dtype=np.int64)
+
+
+def unit_of(predictions: pd.DataFrame) -> Literal["image", "breast"]:
+    """What a row of these predictions is."""
+    return "breast" if of_breasts(predictions) else "image"
 
 
 def at_level(predictions: pd.DataFrame, level: Level, combine: Literal["mean", "max"] = "mean") -> pd.DataFrame:
     """One row a unit of `level`, with columns patient_id, laterality, label, score and images (how many).
 
     A breast or patient is malignant when any of its images is; its score is the mean (or the highest) of its
-    images' scores.
+    images' scores. Where a model has judged breasts (see `of_breasts`), a patient's is the mean of her breasts', a breast's
+    that of its examinations, `images` counts these, and a breast of unknown side stands for itself.
 
     Args:
         predictions: columns patient_id, laterality, label, score (as in predictions/<split>.csv).
 
     Raises:
-        NotEnoughData: breasts are asked for and some images do not say which side they show.
+        NotEnoughData: breasts are asked for and some images do not say which side they show; or images, of a model that judges
+            breasts.
     """
+    whole = of_breasts(predictions)
     if level == "image":
+        if whole:
+            raise NotEnoughData(f"Image level: {NO_IMAGES}. Read the breast or patient level.")
         return predictions.assign(images=1)
-    if level == "breast":
+    if level == "breast" and not whole:
         unknown = int((~predictions["laterality"].isin(("L", "R"))).sum())
         if unknown:
             raise NotEnoughData(
@@ -37,7 +64,11 @@ def at_level(predictions: pd.DataFrame, level: Level, combine: Literal["mean", "
                 "Fill the manifest's laterality column, or read the image or patient level."
             )
     keys = ["patient_id", "laterality"] if level == "breast" else ["patient_id"]
-    grouped = predictions.assign(malignant=predictions["label"] == "malignant").groupby(keys, sort=True)
+    frame = predictions.assign(malignant=predictions["label"] == "malignant")
+    if level == "breast" and whole:
+        keys.append("alone")
+        frame["alone"] = frame["path"].where(~frame["laterality"].isin(("L", "R")), "")
+    grouped = frame.groupby(keys, sort=True)
     scores = grouped["score"]  # a column at a time: named aggregation takes ten times as long
     table = pd.DataFrame({"score": scores.agg(combine), "images": scores.size(), "label": grouped["malignant"].any()})
     table = table.reset_index()

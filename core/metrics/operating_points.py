@@ -17,7 +17,7 @@ from core.errors import NotEnoughData
 from core.metrics.by_view import VIEWS, choose_by_group
 from core.metrics.calibration import Calibration, CalibrationMethod, fit_calibration
 from core.metrics.frozen import Frozen, FrozenCalibration
-from core.metrics.levels import LEVELS, Level, at_level, level_thresholds
+from core.metrics.levels import LEVELS, Level, at_level, level_thresholds, of_breasts, unit_of
 from core.metrics.thresholds import ThresholdRule
 
 DECIMALS = 6  # of scores in predictions/*.csv
@@ -54,17 +54,19 @@ def freeze(validation: pd.DataFrame, rule: ThresholdRule, method: CalibrationMet
         calibration, note = calibrate_level(validation, level, method)
         return FrozenCalibration(fitted=calibration, note=note)
 
-    others = {level: fitted(level) for level in LEVELS if level != "image"}
+    others: dict[Level, FrozenCalibration] = {level: fitted(level) for level in LEVELS if level != "image"}
     found = freeze_thresholds(validation, rule)
-    return found.model_copy(update={"calibration": fitted("image"), "calibrations": others})
+    own = others["breast"] if of_breasts(validation) else fitted("image")
+    return found.model_copy(update={"calibration": own, "calibrations": others})
 
 
 def freeze_thresholds(validation: pd.DataFrame, rule: ThresholdRule) -> Frozen:
     """As `freeze`, the thresholds alone; `threshold` is None where validation has none to give."""
     found = thresholds_of(validation, rule)
-    image = found["image"]
+    own = found[unit_of(validation)]
     return Frozen(
-        threshold=None if isinstance(image, str) else image,
+        unit=unit_of(validation),
+        threshold=None if isinstance(own, str) else own,
         thresholds={level: value for level, value in found.items() if level != "image"},
         view_thresholds=views_of(validation, rule),
         threshold_rule=rule,
@@ -130,7 +132,7 @@ def thresholds_of(validation: pd.DataFrame, rule: ThresholdRule) -> dict[Level, 
 
 def views_of(validation: pd.DataFrame, rule: ThresholdRule) -> dict[str, float | str]:
     """The thresholds of images by view, or why a view has none of its own; empty where the rule wants one for all."""
-    found = choose_by_group(validation, "view", VIEWS, rule) if rule.per_view else {}
+    found = choose_by_group(validation, "view", VIEWS, rule) if rule.per_view and not of_breasts(validation) else {}
     return {view: value if isinstance(value, str) else with_room(value) for view, value in found.items()}
 
 

@@ -13,6 +13,8 @@ from torch import nn
 from core.config import ModelConfig
 from core.errors import BadConfig
 from core.model.classifier import Classifier
+from core.model.fusion import make_fusion
+from core.model.fusion_weights import load_fusion
 from core.model.limits import BuildLimits, building_within, check_options
 from core.model.small_cnn import SmallCnn
 from core.model.stored import require_memory
@@ -60,6 +62,7 @@ def build_model(config: ModelConfig, *, limits: BuildLimits | None = None, copie
         raise BadConfig(f"model.name: {error}. Choose a smaller architecture, or smaller model.options") from error
     model = _network(config)
     load_weights(model, config, source)
+    load_fusion(model, config)
     for key, value in _normalisation(config).items():  # last: what the user says wins over what came with the weights
         getattr(model, key).fill_(value)
     if config.gradient_checkpointing:
@@ -111,17 +114,32 @@ def _network(config: ModelConfig) -> Classifier:
     refused = sorted(_RESERVED & options.keys())
     if refused:
         raise BadConfig(f"model.options: {', '.join(refused)} cannot be set: MammoLab sets it itself")
+    # Before a fusion, features stay whole: dropout comes once, after it.
+    inside = config if config.views == 1 else config.model_copy(update={"dropout": 0.0})
     if config.name == "small_cnn":
-        backbone: nn.Module = _small_cnn(config, options)
+        backbone: nn.Module = _small_cnn(inside, options)
         mean, std = _SMALL_CNN_NORMALISATION
     else:
-        backbone = _timm(config, options)
+        backbone = _timm(inside, options)
         mean, std = _grey_normalisation(getattr(backbone, "pretrained_cfg", {}))
     if not isinstance(getattr(backbone, "get_classifier", lambda: None)(), nn.Module):
         raise BadConfig(f"model.name: {config.name} has no single last layer (distilled models have two); choose another")
     model = Classifier(backbone, name=config.name, mean=mean, std=std, dropout=config.dropout)
     _start_head(model.head)
+    if config.views == 2:
+        model.fusion = make_fusion(config.fusion, _features_of(model))
     return model
+
+
+def _features_of(model: Classifier) -> int:
+    """How many features of an image the last layer takes."""
+    layer = next((module for module in model.head.modules() if isinstance(module, nn.Linear)), None)
+    if layer is None:
+        raise BadConfig(
+            f"model.views: {model.name} has no linear last layer for a fusion of views to stand before. Set model.views to 1, "
+            "or choose another architecture"
+        )
+    return layer.in_features
 
 
 def _normalisation(config: ModelConfig) -> dict[str, float]:

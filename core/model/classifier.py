@@ -1,4 +1,4 @@
-"""The one shape every network takes here: grey images in [0, 1] in, one logit an image out."""
+"""The one shape every network takes here: grey images in [0, 1] in, one logit out for each image, or for each breast."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from core.errors import BadConfig
 from core.model.card import StartingWeights
+from core.model.fusion import Fusion
 
 _LOCKS: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
 _LOCKS_GUARD = threading.Lock()
@@ -43,6 +44,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 class Classifier(nn.Module):
     """A backbone with a one-logit head; sigmoid(logit) is P(malignant) before calibration.
 
+    With a `fusion` it judges breasts, from the features of all their images; without, images.
+
     Normalises inside, with `mean` and `std` (buffers, so they are saved with the weights): whoever calls it only
     has to know that black is 0 and white is 1.
     """
@@ -50,9 +53,19 @@ class Classifier(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: nn.Module, *, name: str, mean: float, std: float, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        name: str,
+        mean: float,
+        std: float,
+        dropout: float = 0.0,
+        fusion: Fusion | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.fusion = fusion
         self.name = name
         self.pretrained = False  # whether it began with weights, and which: set by whoever loads them
         self.starting_weights: StartingWeights | None = None
@@ -65,8 +78,11 @@ class Classifier(nn.Module):
 
     # ------------------------------------------------------------------ forward
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, slots: Tensor | None = None, views: Tensor | None = None) -> Tensor:
         """Images float (N, 1, H, W) in [0, 1] -> logits (N,), positive for malignant.
+
+        With a fusion, `slots` int64 (B, K) say which images are of one breast, and `views` int64 (N,) what they show (see
+        core.model.fusion): logits (B,). Without them each image is a breast of its own, of an unknown view.
 
         Raises:
             BadConfig: the architecture does not take images of this size.
@@ -74,7 +90,13 @@ class Classifier(nn.Module):
         if self.frozen and self.training and self.has_separable_head:
             with torch.no_grad():
                 features = self.forward_features(images)
-            return self.forward_head(features)
+            return self.forward_head(features, slots, views)
+        if self.fusion is not None:
+            return self.forward_head(self.forward_features(images), slots, views)
+        return self._of_images(images)
+
+    def _of_images(self, images: Tensor) -> Tensor:
+        """The backbone's own logits (N,), without a fusion."""
         normalised = self._normalise(images)
         try:
             logits = self.backbone(normalised)
@@ -91,13 +113,24 @@ class Classifier(nn.Module):
         except AssertionError as error:
             raise self._wrong_size(images, error) from error
 
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Features (N, features) from `forward_features` in eval mode -> logits (N,); drops out in training mode.
+    def forward_head(self, features: Tensor, slots: Tensor | None = None, views: Tensor | None = None) -> Tensor:
+        """Features (N, features) from `forward_features` in eval mode -> logits, as from `forward`; drops out in training mode.
 
         While the backbone is frozen, this alone is what trains: see core.training.head_features.
         """
-        dropped = functional.dropout(features, self.dropout, training=self.training)
+        dropped = functional.dropout(self.fused(features, slots, views), self.dropout, training=self.training)
         return cast(Tensor, self.head(dropped)).flatten()
+
+    def fused(self, features: Tensor, slots: Tensor | None = None, views: Tensor | None = None) -> Tensor:
+        """Features of images (N, features) -> those of breasts (B, features), arguments as for `forward`; without a fusion the
+        same."""
+        if self.fusion is None:
+            return features
+        if slots is None:
+            slots = torch.arange(len(features), device=features.device)[:, None]
+        if views is None:
+            views = torch.zeros(len(features), dtype=torch.int64, device=features.device)
+        return cast(Tensor, self.fusion(features, slots, views))
 
     def _normalise(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1] != 1 or not images.is_floating_point():
@@ -113,24 +146,30 @@ class Classifier(nn.Module):
         Sets `has_separable_head`, which a few architectures with a head of their own are not.
 
         Raises:
-            BadConfig: the architecture does not take images of this size.
+            BadConfig: the architecture does not take images of this size, or has a head that no fusion can stand before.
         """
         modes = [(module, module.training) for module in self.modules()]
         images = torch.linspace(0, 1, height * width, device=self.mean.device).reshape(1, 1, height, width)
         try:
             self.eval()
             with torch.no_grad():
-                logits = self(images)
+                logits = self._of_images(images)
                 self.has_separable_head = self._head_is_separable(images, logits)
         except RuntimeError as error:  # a kernel larger than its map, tokens that do not divide
             raise self._wrong_size(images, error) from error
         finally:
             for module, training in modes:
                 module.training = training
+        if self.fusion is not None and not self.has_separable_head:
+            raise BadConfig(
+                f"model.views: {self.name} has no last layer that judges pooled features alone, which a fusion of views stands "
+                "before. Set model.views to 1, or choose another architecture"
+            )
 
     def _head_is_separable(self, images: Tensor, logits: Tensor) -> bool:
         try:
-            return torch.allclose(self.forward_head(self.forward_features(images)), logits, rtol=1e-3, atol=1e-5)
+            found = cast(Tensor, self.head(self.forward_features(images))).flatten()
+            return torch.allclose(found, logits, rtol=1e-3, atol=1e-5)
         except (
             AttributeError,
             TypeError,
@@ -165,11 +204,15 @@ class Classifier(nn.Module):
         return {"mean": round(float(self.mean), 6), "std": round(float(self.std), 6)}
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the last layer."""
-        return list(self.head.parameters())
+        """Parameters of the last layer, and of what fuses views before it."""
+        return [*self.head.parameters(), *self.fusion_parameters()]
+
+    def fusion_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the fusion of views; [] without one."""
+        return [] if self.fusion is None else list(self.fusion.parameters())
 
     def backbone_parameters(self) -> list[nn.Parameter]:
-        """All parameters but the head's."""
+        """All parameters but those of the head and the fusion."""
         head = {id(parameter) for parameter in self.head.parameters()}
         return [parameter for parameter in self.backbone.parameters() if id(parameter) not in head]
 

@@ -28,7 +28,9 @@ from core.runs.test_set.accesses import HEATMAPS
 from core.wording import counted
 
 if TYPE_CHECKING:
+    from core.gradcam import Evidence, Heatmap
     from core.predict import Predictor
+    from core.prediction import BreastImage, Prediction
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,9 @@ _RULE = (
 )
 
 
+_WHAT = {"image": "Images", "breast": "The first image each of breasts, which are judged from all their images,"}
+
+
 def cases(material: Material, predictor: Predictor | None) -> Section:
     """The report's section of cases: failure analysis by pictures."""
     title, evaluation = "Cases and failures", material.shown
@@ -57,8 +62,9 @@ def cases(material: Material, predictor: Predictor | None) -> Section:
     pictures, problems = _pictures(material, evaluation, predictor)
     words = SPLIT_WORDS[evaluation.split]
     text = (
-        f"Images of the {words} set, chosen by rule and not by looks: {_RULE}. Nobody is named: a row is that of "
-        f"predictions/{evaluation.split}.csv in the run's folder, counted from 1 below its heading, where the file is found."
+        f"{_WHAT[evaluation.level]} of the {words} set, chosen by rule and not by looks: {_RULE}. Nobody is named: a row "
+        f"is that of predictions/{evaluation.split}.csv in the run's folder, counted from 1 below its heading, where the file "
+        "is found."
     )
     caption = (
         "Left: what the model saw; right: with the evidence for malignant, outlined where it reaches half of its "
@@ -148,10 +154,9 @@ def _draw(material: Material, predictor: Predictor, path: str, target: Path, not
     """Write the pair of pictures, and beside it how its heatmap was made, or why there is none."""
     from core.gradcam import render
 
-    prediction = predictor.predict(Path(path))
-    prepared = prediction.prepared
-    heat = predictor.explain(prediction)
-    lesion = _lesion(material, path, prediction, prepared)
+    judged, heat = _explained(predictor, path)
+    prepared = judged.prepared
+    lesion = _lesion(material, path, judged, prepared)
     pair = [render(prepared.pixels, each, side=_SIDE, mask=lesion) for each in (None, heat)]
     gap = np.full((pair[0].shape[0], _GAP, 3), 255, np.uint8)
     try:
@@ -160,6 +165,16 @@ def _draw(material: Material, predictor: Predictor, path: str, target: Path, not
         _write_pair(pair, gap, target, note, heat)
     except OSError as error:
         raise BadRun(f"{target}: cannot be written ({error.strerror or error}). Free some space.") from error
+
+
+def _explained(predictor: Predictor, path: str) -> tuple[Prediction | BreastImage, Heatmap | Evidence]:
+    """The image with its heatmap; for a model of two views as a part of its breast."""
+    if not predictor.judges_breasts:
+        prediction = predictor.predict(Path(path))
+        return prediction, predictor.explain(prediction)
+    from core.predict_breasts import heatmap_of, predict_breast_of
+
+    return heatmap_of(predictor, predict_breast_of(predictor, path), path)
 
 
 def _write_pair(pair: list[NDArray[np.uint8]], gap: NDArray[np.uint8], target: Path, note: Path, heat: Any) -> None:

@@ -25,7 +25,7 @@ from core.metrics import Interval
 from core.metrics.chance import CONFIDENCE
 from core.metrics.composition import Association, associations
 from core.metrics.headline_auc import HeadlineAuc
-from core.metrics.levels import Level, at_level
+from core.metrics.levels import UNITS, Level, at_level
 from core.metrics.summary import auc_or_note
 from core.model.card import ModelCard
 from core.report.document import Author
@@ -88,7 +88,7 @@ class Material:
     def fitted(self) -> str:
         """That thresholds and calibration were fitted on images that get no verdict in use; "" where they were not."""
         found = self.evaluations.get("val")
-        return "" if found is None else fitted_words(self.run, found.images)
+        return "" if found is None else fitted_words(self.run, len(found.predictions), self.units)
 
     @property
     def test(self) -> Evaluation | None:
@@ -98,6 +98,11 @@ class Material:
     def shown(self) -> Evaluation | None:
         """The evaluation that stands for the run: of the test set, else of validation."""
         return self.test or self.evaluations.get("val")
+
+    @property
+    def units(self) -> str:
+        """What the model scores, in words: images, or breasts where it judges all views of one together."""
+        return UNITS[self.card.scored]
 
     @property
     def confidence(self) -> float:

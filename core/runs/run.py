@@ -27,6 +27,7 @@ from filelock import FileLock
 
 from core.config import Config, load_config
 from core.data import assign_splits, read_manifest, require_trainable
+from core.data.breasts import require_breasts
 from core.errors import BadConfig, BadManifest, BadRun
 from core.files.folders import write_text
 from core.files.untrusted import LARGE, irregular, read_bytes
@@ -87,7 +88,7 @@ class Run:
 
         Raises:
             Leakage: a patient, or an identical file, stands in two splits, and `data.allow_leakage` is off.
-            BadManifest: train or val lacks a class, or rows lack a split.
+            BadManifest: train or val lacks a class, or rows lack a split; with two views, no breast has a second image.
             BadConfig: no such architecture, or a device or precision this machine does not have.
             MissingWeights: the pretrained weights cannot be had here.
             BadRun: the name is taken or impossible, or the folder cannot be written to.
@@ -99,6 +100,7 @@ class Run:
         data = config.data
         rows = assign_splits(frame, data.val_fraction, data.test_fraction, data.split_seed)
         require_trainable(rows, allow_leakage=data.allow_leakage)
+        require_breasts(rows, config)
         pick_device_config(config.training)
         if check_model(config.model).kind == "none":  # in a run, "auto" always means that there were weights
             config = config.model_copy(update={"model": config.model.model_copy(update={"weights": "none"})})

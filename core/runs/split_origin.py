@@ -35,7 +35,8 @@ class SplitOrigin:
     copy of the manifest of the run `run`, how that run's was made, "unknown" where that was not recorded.
 
     `given`: what the manifest says of a split that it gave ("folders", "column fold of the imported table"), "" for nothing.
-    Seed and fractions are those of a drawing, None without one.
+    Seed and fractions are those of a drawing, None without one. `moved` images went to another set after it, when the training
+    found copies of them.
     """
 
     how: Literal["drawn", "validation drawn", "given", "unknown"]
@@ -44,6 +45,7 @@ class SplitOrigin:
     val_fraction: float | None = None
     test_fraction: float | None = None
     run: Text = ""
+    moved: Annotated[int, Field(ge=0)] = 0  # images that went to another set after the drawing, so that copies are together
 
     def words(self, unit: str) -> str:
         """In a sentence or two; `unit` is what was drawn, "patients" or "images"."""
@@ -57,6 +59,9 @@ class SplitOrigin:
             "given": f"The manifest gave all three sets ({source}), which were kept.",
             "unknown": "How they were made there was not recorded.",
         }[self.how]
+        if self.moved:
+            one = "image was" if self.moved == 1 else "images were"
+            said += f" Then {self.moved:,} {one} moved to another set, so that copies of an image stand in one."
         return f"The sets were copied from the manifest of the run {self.run}. There: {said}" if self.run else said
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from core.config import TrainingConfig
 from core.data.batches import malignant_draws
+from core.data.breasts import breasts_of
 from core.model.card import StartingWeights
 from core.runs.events import WarningEvent
 from core.training.checkpoint import TrainState
@@ -26,10 +27,13 @@ _WAITING = 0.2  # share of an epoch's time
 _WORTH_A_WARNING = 5.0  # seconds
 
 
-def about_classes(train: pd.DataFrame, training: TrainingConfig) -> list[WarningEvent]:
-    """Before the first epoch: a class that is too rare to be learnt as things stand."""
+def about_classes(train: pd.DataFrame, training: TrainingConfig, views: int = 1) -> list[WarningEvent]:
+    """Before the first epoch: a class that is too rare to be learnt as things stand, among the training images, or with two
+    `views` their breasts."""
     found = []
-    count, malignant = len(train), int((train["label"] == "malignant").sum())
+    labels = breasts_of(train).labels == 1 if views == 2 else train["label"] == "malignant"
+    unit = "breast" if views == 2 else "image"
+    count, malignant = len(labels), int(labels.sum())
     rarer = min(malignant, count - malignant)
     name = "malignant" if rarer == malignant else "benign"
     together = training.batch_size * training.advanced.accumulation_steps
@@ -39,16 +43,16 @@ def about_classes(train: pd.DataFrame, training: TrainingConfig) -> list[Warning
         once = -(-2 * count // rarer)  # images of an update, from which on each of them comes once an epoch
         more = f"Set training.advanced.accumulation_steps to {-(-once // training.batch_size)} and each comes once an epoch. "
         message = (
-            f"Only {rarer} of {count} training images are {name}: less than two in the {together} of an update. They are drawn "
-            f"{drawn / rarer:.1f} times as often, and count {(count - drawn) / drawn:.1f} times as much as the others, so that "
-            f"every update sees both classes. {more if once <= _LARGE_UPDATE else ''}With training.imbalance=sampler they are "
-            "drawn as often as the others. More images of that class help most."
+            f"Only {rarer} of {count} training {unit}s are {name}: less than two in the {together} of an update. They are "
+            f"drawn {drawn / rarer:.1f} times as often, and count {(count - drawn) / drawn:.1f} times as much as the others, "
+            f"so that every update sees both classes. {more if once <= _LARGE_UPDATE else ''}With training.imbalance=sampler "
+            f"they are drawn as often as the others. More {unit}s of that class help most."
         )
         found.append(WarningEvent(type="warning", about="imbalance", message=message))
     if training.imbalance == "none" and rarer < _RARE * count:
         message = (
-            f"Only {rarer} of {count} training images are {name}, and nothing makes up for it: the network may learn to call "
-            "every image the same. Set training.imbalance to weights or sampler."
+            f"Only {rarer} of {count} training {unit}s are {name}, and nothing makes up for it: the network may learn to "
+            f"call every {unit} the same. Set training.imbalance to weights or sampler."
         )
         found.append(WarningEvent(type="warning", about="imbalance", message=message))
     return found

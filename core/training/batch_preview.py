@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from core.config import Config
 from core.data.batches import ORDERS, batches, epoch_order
+from core.data.breasts import breasts_of
 from core.data.cache import PreparedCache
 from core.data.manifest import LABELS
 from core.files.paths import cache_root
@@ -33,7 +34,7 @@ def used_rows(run: Run) -> pd.DataFrame:
 
 
 def first_batch(config: Config, rows: pd.DataFrame, limit: int = 16) -> BatchPreview | None:
-    """The first images (at most `limit`) of epoch 1 with the run's own order, augmentation and seed.
+    """The first images (at most `limit`, with two views whole breasts) of epoch 1 with the run's order, augmentation and seed.
 
     `rows` are those it uses (`used_rows`). None while the images are not prepared: nothing is decoded here. Images that
     were blended (mixup) are shown before that.
@@ -44,9 +45,12 @@ def first_batch(config: Config, rows: pd.DataFrame, limit: int = 16) -> BatchPre
     training = config.training
     order, together = ORDERS[training.imbalance], training.batch_size * training.advanced.accumulation_steps
     cache = PreparedCache(cache_root(), config.preprocessing)
-    count = min(limit, training.batch_size, len(rows))
-    labels = (rows["label"] == LABELS[1]).to_numpy().astype(np.float32)
-    first = epoch_order(labels, order, training.seed, 1, together)[:count]
+    breasts = breasts_of(rows) if config.model.views == 2 else None
+    labels = (rows["label"] == LABELS[1]).to_numpy().astype(np.float32) if breasts is None else breasts.labels
+    samples = epoch_order(labels, order, training.seed, 1, together)[: training.batch_size]
+    first, _, owners = (samples, None, np.arange(len(samples))) if breasts is None else breasts.select(samples)
+    count = max(1, int((np.bincount(owners).cumsum() <= limit).sum()))
+    first = first[owners < count]
     if not all(cache.has(rows["path"].iloc[index]) for index in first):
         return None
     # A batch of `count` holds the same images as the first of a larger one: order and augmentation go by row.
@@ -61,10 +65,11 @@ def first_batch(config: Config, rows: pd.DataFrame, limit: int = 16) -> BatchPre
         order=order,
         together=together,
         prefetch=1,
+        breasts=breasts,
     )
     with closing(source):
         batch = next(source)
-    indices = batch.indices.tolist()
+    indices = first.tolist()
     return BatchPreview(
         pixels=np.round(batch.images[:, 0].numpy() * 255).clip(0, 255).astype(np.uint8),
         labels=tuple(str(rows["label"].iloc[index]) for index in indices),

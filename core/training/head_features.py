@@ -1,8 +1,9 @@
 """Head training on cached backbone features: what a frozen network computes of each image is computed once.
 
-    images (and augmented views of them) -> frozen backbone, once -> (views, N, F) in memory -> epochs of a few milliseconds
+    images (and augmented copies of them) -> frozen backbone, once -> (copies, N, F) in memory -> epochs of a few milliseconds
 
-With one view, an epoch's losses are those of stepping the whole frozen network, but for rounding.
+With one copy, an epoch's losses are those of stepping the whole frozen network, but for rounding. Where breasts are judged,
+each image's features are stored, and the head fuses them anew in every step.
 """
 
 from __future__ import annotations
@@ -18,20 +19,22 @@ import torch
 
 from core.config import AugmentationConfig, Config
 from core.data.batches import Batch, Order, batch_count, batches, epoch_order
+from core.data.breasts import Breasts
 from core.model import Classifier
 from core.model.classifier import evaluating
 from core.model.device import DeviceConfig
 from core.training.distributed import World
 from core.training.image_preparation import Rows
 from core.training.phases import Phase
-from core.training.rng import choose_views
+from core.training.rng import choose_copies
 
-LARGEST = 1 << 30  # bytes of stored features; beyond, there are fewer views, or the network is stepped instead
+LARGEST = 1 << 30  # bytes of stored features; beyond, there are fewer copies, or the network is stepped instead
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """`train` float32 (views, N, F), `val` float32 (M, F), each image's in the order of the rows, on the device.
+    """`train` float32 (copies, N, F), `val` float32 (M, F), each image's in the order of the rows, on the device; `labels` of
+    the samples, which are images, or the `breasts` that they make.
 
     `images_per_second` of the frozen network, `seconds` it took.
     """
@@ -41,25 +44,32 @@ class Features:
     labels: torch.Tensor
     images_per_second: float
     seconds: float
+    breasts: Breasts | None = None
 
     def batches(
         self, *, batch_size: int, seed: int, epoch: int, order: Order, start: int, together: int = 1
     ) -> Generator[Batch, None, None]:
-        """The epoch's batches, the same images in the same order as core.data.batches, with features as `images` (N, F).
+        """The epoch's batches, the same samples in the same order as core.data.batches, with features as `images` (N, F).
 
-        Which of its views an image shows is drawn from seed and epoch.
+        Which of its copies an image shows is drawn from seed and epoch, for all images of a breast alike.
         """
-        views, count, _ = self.train.shape
+        copies, device = len(self.train), self.train.device
         labels = self.labels.cpu().numpy()
-        rows = torch.from_numpy(epoch_order(labels, order, seed, epoch, together))
-        shown = torch.from_numpy(choose_views(count, views, seed, epoch))[rows]
-        device = self.train.device
-        features = self.train[shown.to(device), rows.to(device)]
-        answers = self.labels[rows.to(device)]
+        order_of_epoch = epoch_order(labels, order, seed, epoch, together)
+        shown = choose_copies(len(labels), copies, seed, epoch)
         sample_mask = torch.ones(batch_size, device=device)
-        for first in range(start * batch_size, count, batch_size):
-            part = slice(first, min(first + batch_size, count))
-            yield Batch(features[part], answers[part], rows[part], sample_mask[: part.stop - first])
+        for first in range(start * batch_size, len(labels), batch_size):
+            chosen = order_of_epoch[first : first + batch_size]
+            rows, slots, owners = (chosen, None, None) if self.breasts is None else self.breasts.select(chosen)
+            copy = shown[chosen] if owners is None else shown[chosen][owners]
+            yield Batch(
+                self.train[torch.from_numpy(copy).to(device), torch.from_numpy(rows).to(device)],
+                self.labels[torch.from_numpy(chosen).to(device)],
+                torch.from_numpy(chosen),
+                sample_mask[: len(chosen)],
+                None if slots is None else torch.from_numpy(slots),
+                None if self.breasts is None else torch.from_numpy(self.breasts.views[rows]),
+            )
 
 
 def store_features(
@@ -72,18 +82,18 @@ def store_features(
 
     None: it does not pay or does not fit, so the network is to be stepped as in any other phase.
     """
-    views = _view_count(model, rows, config, phase)
-    if not views:
+    copies = _copy_count(model, rows, config, phase)
+    if not copies:
         return None
     began, done = time.monotonic(), 0
-    total = views * -(-len(rows.train) // world.size) - (-len(rows.val) // world.size)
-    passes = [(rows.train, None if view == 0 else config.augmentation, view) for view in range(views)]
+    total = copies * -(-len(rows.train) // world.size) - (-len(rows.val) // world.size)
+    passes = [(rows.train, None if copy == 0 else config.augmentation, copy) for copy in range(copies)]
     stored: list[torch.Tensor] = []
-    for frame, augmentation, view in chain(passes, [(rows.val, None, 0)]):
+    for frame, augmentation, copy in chain(passes, [(rows.val, None, 0)]):
         autocast = device.autocast() if frame is rows.train else nullcontext()  # validation is always in full precision
         result = torch.zeros(0)
         turns = range(batch_count(len(frame), config.training.batch_size, world.size))
-        share = _compute(model, frame, rows, config, device, augmentation, view, world, autocast)
+        share = _compute(model, frame, rows, config, device, augmentation, copy, world, autocast)
         for _, found in zip_longest(turns, share):
             if found is not None:
                 indices, features = found
@@ -96,9 +106,9 @@ def store_features(
             result = torch.zeros((len(frame), feature_count(model, config, device)), device=device.device)
         stored.append(world.sum(result))
     seconds = time.monotonic() - began
-    labels = torch.from_numpy((rows.train["label"] == "malignant").to_numpy(dtype="float32")).to(device.device)
+    labels = torch.from_numpy(rows.train_labels.copy()).to(device.device)
     rate = done * world.size / max(seconds, 1e-9)
-    return Features(torch.stack(stored[:-1]), stored[-1], labels, rate, seconds)
+    return Features(torch.stack(stored[:-1]), stored[-1], labels, rate, seconds, rows.train_breasts)
 
 
 def feature_count(model: Classifier, config: Config, device: DeviceConfig) -> int:
@@ -108,16 +118,16 @@ def feature_count(model: Classifier, config: Config, device: DeviceConfig) -> in
         return int(model.forward_features(blank).shape[1])
 
 
-def _view_count(model: Classifier, rows: Rows, config: Config, phase: Phase) -> int:
-    """Views to store of each training image; 0 where stepping the network is as quick, or the only way."""
+def _copy_count(model: Classifier, rows: Rows, config: Config, phase: Phase) -> int:
+    """Copies to store of each training image; 0 where stepping the network is as quick, or the only way."""
     training = config.training
     if not (training.advanced.cache_backbone_features and phase.frozen and phase.epochs > 1 and model.has_separable_head):
         return 0
     augmented = any(config.augmentation.model_dump(exclude={"mixup"}).values())
-    views = min(1 + training.advanced.cached_augmentations, phase.epochs) if augmented else 1
+    copies = min(1 + training.advanced.cached_augmentations, phase.epochs) if augmented else 1
     one = 4 * feature_count(model, config, DeviceConfig(model.mean.device, "fp32"))
-    # While views are put together, they are in memory twice.
-    return max(0, min(views, (LARGEST // one - len(rows.val)) // (2 * len(rows.train))))
+    # While copies are put together, they are in memory twice.
+    return max(0, min(copies, (LARGEST // one - len(rows.val)) // (2 * len(rows.train))))
 
 
 def _compute(
@@ -127,7 +137,7 @@ def _compute(
     config: Config,
     device: DeviceConfig,
     augmentation: AugmentationConfig | None,
-    view: int,
+    copy: int,
     world: World,
     autocast: AbstractContextManager[object],
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -139,12 +149,13 @@ def _compute(
         batch_size=config.training.batch_size,
         augmentation=augmentation,
         seed=config.training.seed,
-        epoch=view,  # the view of epoch n, had the network been stepped
+        epoch=copy,  # what epoch n would have shown, had the network been stepped
         order="sequence",
         rank=world.rank,
         world_size=world.size,
         workers=device.num_workers,
         pin_memory=device.pin_memory,
+        leaders=None if augmentation is None or rows.train_breasts is None else rows.train_breasts.leaders,
     )
     with evaluating(model), closing(source):
         for batch in source:

@@ -10,14 +10,17 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from core.config import Recipe
-from core.data import require_trainable, write_manifest
+from core.data import LABELS, require_trainable, write_manifest
+from core.data.breasts import Breasts, breast_notes, breasts_of
 from core.data.cache import PreparedCache
 from core.errors import LabError, TrainingFailed
 from core.files.folders import write_text
@@ -25,7 +28,7 @@ from core.files.paths import cache_root
 from core.runs.events import Event, ExcludedEvent, PrepareEvent, WarningEvent
 from core.runs.run import EXCLUDED, MANIFEST
 from core.training.distributed import World
-from core.training.leakage import read_leakage, search_leakage
+from core.training.leakage import keep_together, read_leakage, require_none, search_copies
 from core.training.run_logger import RunLogger
 from core.training.timing import LoopTiming, Throttle
 
@@ -37,13 +40,43 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Rows:
-    """The images to train with and to validate on, where they are prepared, and what leaks between the splits, "" for none."""
+    """The images to train with and to validate on, where they are prepared, and what leaks between the splits, "" for none.
+
+    With two `views` the samples are their breasts, else the images themselves.
+    """
 
     train: pd.DataFrame
     val: pd.DataFrame
     cache: PreparedCache
     recipe: Recipe
     leakage: str = ""
+    views: int = 1
+
+    @cached_property
+    def train_breasts(self) -> Breasts | None:
+        """The breasts to train with; None where images are the samples."""
+        return breasts_of(self.train) if self.views == 2 else None
+
+    @cached_property
+    def val_breasts(self) -> Breasts | None:
+        """The breasts to validate on; None where images are the samples."""
+        return breasts_of(self.val) if self.views == 2 else None
+
+    @cached_property
+    def train_labels(self) -> NDArray[np.float32]:
+        """Of each training sample, float32 (N,), 1 = malignant."""
+        return _labels(self.train, self.train_breasts)
+
+    @cached_property
+    def val_labels(self) -> NDArray[np.float32]:
+        """Of each validation sample, float32 (N,), 1 = malignant."""
+        return _labels(self.val, self.val_breasts)
+
+
+def _labels(frame: pd.DataFrame, breasts: Breasts | None) -> NDArray[np.float32]:
+    if breasts is not None:
+        return breasts.labels
+    return np.asarray(frame["label"] == LABELS[1], dtype=np.float32)
 
 
 def prepare_rows(
@@ -55,7 +88,8 @@ def prepare_rows(
 
     The first time, what cannot be read is left out and written to excluded.csv, and content hashes go to manifest.csv.
     When a run is resumed (`resumed`), the same images must be there, unchanged, or it would not be the same training.
-    The test images are only read to find copies across splits: files, pixels and pictures that are the same.
+    The test images are only read to find copies across splits: files, pixels and pictures that are the same. Where MammoLab
+    drew the split, copies are moved to one side of it.
 
     Raises:
         Leakage: a patient or copies of an image stand in two splits, and `data.allow_leakage` is off.
@@ -102,11 +136,25 @@ def _prepare_rows(
     if resumed:
         _require_unchanged(used, found)
     else:
-        frame = yield from _settle(logger, frame, found, rejected)
-        if (yield from search_leakage(logger, frame, Throttle(timing.between_images))) is None:
+        hashes = [found.get(path, ("", ()))[0] for path in frame["path"]]
+        frame = frame.assign(content_hash=pd.Series(hashes, index=frame.index, dtype="str"))
+        remaining = frame[~frame["path"].isin(list(rejected))].reset_index(drop=True)
+        duplicates = yield from search_copies(logger, remaining, Throttle(timing.between_images))
+        if duplicates is None:
             return None
+        if (yield from keep_together(logger, remaining, duplicates)):  # images that were test images are prepared now
+            return (yield from _prepare_rows(logger, recipe, timing, resumed=False))
+        yield from _settle(logger, frame, remaining, found, rejected)
+        yield from require_none(logger, remaining, duplicates)
+        frame = remaining
     splits = {name: frame[frame["split"] == name].reset_index(drop=True) for name in ("train", "val")}
-    return Rows(splits["train"], splits["val"], cache, recipe, read_leakage(run.path))
+    views = run.config().model.views
+    if views == 2 and not resumed:
+        notes = {name: breast_notes(part) for name, part in splits.items()}
+        if any(len(found) > 1 for found in notes.values()):  # beyond their number
+            message = " ".join(f"{name.capitalize()}: {'; '.join(found)}." for name, found in notes.items())
+            yield logger.event(WarningEvent(type="warning", about="views", message=message))
+    return Rows(splits["train"], splits["val"], cache, recipe, read_leakage(run.path), views)
 
 
 def _report(
@@ -144,9 +192,13 @@ def _contents(cache: PreparedCache, paths: list[str], splits: list[str]) -> Gene
 
 
 def _settle(
-    logger: RunLogger, frame: pd.DataFrame, contents: dict[str, tuple[str, tuple[str, ...]]], rejected: dict[str, str]
-) -> Generator[Event, None, pd.DataFrame]:
-    """Record what is left out and the contents' hashes; the rows that remain."""
+    logger: RunLogger,
+    frame: pd.DataFrame,
+    remaining: pd.DataFrame,
+    contents: dict[str, tuple[str, tuple[str, ...]]],
+    rejected: dict[str, str],
+) -> Generator[Event, None, None]:
+    """Record what is left out of the frame and the contents' hashes; the rows that remain can be trained with."""
     run = logger.run
     for path, reason in rejected.items():
         yield logger.event(ExcludedEvent(type="excluded", path=path, reason=reason))
@@ -154,17 +206,13 @@ def _settle(
         write_text(run.path / EXCLUDED, _table(rejected))
     else:
         (run.path / EXCLUDED).unlink(missing_ok=True)  # of an attempt that ended before its first checkpoint
-    hashes = [contents.get(path, ("", ()))[0] for path in frame["path"]]
-    frame = frame.assign(content_hash=pd.Series(hashes, index=frame.index, dtype="str"))
     write_manifest(frame, run.path / MANIFEST)
-    remaining = frame[~frame["path"].isin(list(rejected))].reset_index(drop=True)
     require_trainable(remaining, allow_leakage=run.config().data.allow_leakage)
     doubtful = [f"{Path(path).name}: {', '.join(doubts)}" for path, (_, doubts) in contents.items() if doubts]
     if doubtful:
         more = f"; and {len(doubtful) - _NAMED} more" if len(doubtful) > _NAMED else ""
         message = f"{len(doubtful)} images were prepared with a doubt: {'; '.join(doubtful[:_NAMED])}{more}"
         yield logger.event(WarningEvent(type="warning", message=message))
-    return remaining
 
 
 def _require_readable(rejected: dict[str, str]) -> None:

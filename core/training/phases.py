@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from core.config import TrainingConfig
@@ -117,7 +118,8 @@ def parameter_groups(model: Classifier, phase: Phase, weight_decay: float, layer
     head = {id(parameter) for parameter in model.head_parameters()}
     distances = model.layer_depths() if layer_decay < 1 else {}
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
-    for name, parameter in model.backbone.named_parameters():
+    fusion = (("", parameter) for parameter in model.fusion_parameters())
+    for name, parameter in chain(model.backbone.named_parameters(), fusion):
         if not parameter.requires_grad:
             continue
         below = layer_decay ** distances.get(name, 0)

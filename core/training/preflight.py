@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Preflight:
     """`problems` forbid the start; `warnings` and `notes` are worth knowing.
 
-    `counts` is {split: (images, malignant, patients)}, `steps` are batches an epoch; `device` is what it will train on ("cpu",
+    `counts` is {split: (images, malignant, patients)}, `breasts` how many breasts the training images make where these are
+    what is learnt from (None: images are), `steps` are batches an epoch; `device` is what it will train on ("cpu",
     "cuda:0"), "" where that cannot be had.
     """
 
@@ -30,6 +31,7 @@ class Preflight:
     steps: int
     device: str = ""
     warnings: tuple[str, ...] = ()
+    breasts: int | None = None
 
     @property
     def ready(self) -> bool:
@@ -39,9 +41,10 @@ class Preflight:
 def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     """Try everything that `Run.create` refuses for, so that it is shown before the start."""
     from core.data import assign_splits, require_trainable
+    from core.data.breasts import breast_notes, breasts_of, require_breasts
     from core.data.identity import nobody_known
     from core.data.manifest import is_synthetic
-    from core.data.splits import leaking_patients
+    from core.data.splits import leaking_patients, patients_written_apart
     from core.model import check_model
     from core.model.device import pick_device_config
     from core.training.advice import about_classes
@@ -56,12 +59,17 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
             problems.append(str(error))
             return None
 
-    data = config.data
+    data, breasts = config.data, None
     rows = attempt(lambda: assign_splits(frame, data.val_fraction, data.test_fraction, data.split_seed))
     if rows is not None:
         attempt(lambda: require_trainable(rows, allow_leakage=data.allow_leakage))
         notes.extend(_sentence(note) for note in rows.attrs.get("notes", []))
-        notes.extend(warning["message"] for warning in about_classes(rows[rows["split"] == "train"], config.training))
+        train = rows[rows["split"] == "train"]
+        notes.extend(warning["message"] for warning in about_classes(train, config.training, config.model.views))
+        if config.model.views == 2:
+            attempt(lambda: require_breasts(rows, config))
+            notes.extend(_sentence(note) for note in breast_notes(train))
+            breasts = len(breasts_of(train))
     device = attempt(lambda: pick_device_config(config.training))
     source = attempt(lambda: check_model(config.model))
     if source is not None:
@@ -72,13 +80,13 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
             problems.append(f"Image files are missing, for example {missing[0]}. Import the data set again, or check the path.")
     counts = {} if rows is None else _counts(rows)
     images = counts.get("train", (0, 0, 0))[0]
-    steps = math.ceil(images / config.training.batch_size)
+    steps = math.ceil((images if breasts is None else breasts) / config.training.batch_size)
     unknown = nobody_known(frame)
     warnings: tuple[str, ...] = (_sentence(unknown),) if unknown else ()
-    if rows is not None and data.allow_leakage and (leaking := leaking_patients(rows)):
-        who = counted(len(leaking), "patient stands", "patients stand")
+    if rows is not None and data.allow_leakage and (leaking := len(leaking_patients(rows)) + len(patients_written_apart(rows))):
+        who = counted(leaking, "patient stands", "patients stand")
         warnings += (f"{who} in several splits, and leakage is allowed: every metric of this run will carry that mark.",)
-    return Preflight(tuple(problems), tuple(notes), counts, steps, str(device.device) if device else "", warnings)
+    return Preflight(tuple(problems), tuple(notes), counts, steps, str(device.device) if device else "", warnings, breasts)
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, tuple[int, int, int]]:

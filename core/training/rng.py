@@ -15,7 +15,7 @@ _SEEDING = threading.Lock()
 
 _STEP_STREAM = 0x73746570  # keeps dropout's draws apart from those of order and augmentation
 _MIX_STREAM = 0x6D697875
-_VIEW_STREAM = 0x76696577
+_COPY_STREAM = 0x76696577
 
 
 @contextmanager
@@ -41,6 +41,6 @@ def mix_share(alpha: float, seed: int, epoch: int, step: int) -> float:
     return float(max(share, 1 - share))
 
 
-def choose_views(count: int, views: int, seed: int, epoch: int) -> np.ndarray:
-    """Which of its stored views each of `count` images shows in this epoch, int64 (count,)."""
-    return np.random.default_rng(np.random.SeedSequence((seed, epoch, _VIEW_STREAM))).integers(views, size=count)
+def choose_copies(count: int, copies: int, seed: int, epoch: int) -> np.ndarray:
+    """Which of its stored copies each of `count` samples shows in this epoch, int64 (count,)."""
+    return np.random.default_rng(np.random.SeedSequence((seed, epoch, _COPY_STREAM))).integers(copies, size=count)

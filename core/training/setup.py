@@ -21,7 +21,9 @@ from core.model import Classifier, build_model
 from core.model.build import outline
 from core.model.card import StartingWeights
 from core.model.device import DeviceConfig, pick_device_config, with_precision
+from core.model.fusion import slots_of
 from core.model.stored import require_memory
+from core.model.view_codes import CC, MLO
 from core.runs.events import ResumeEvent, StartEvent, WarningEvent
 from core.runs.frozen_rule import resumed_config
 from core.runs.run import LAST, START, Run
@@ -79,12 +81,14 @@ def require_room(config: Config, device: torch.device) -> None:
         BadConfig: that is more than is free.
     """
     height, width = config.preprocessing.shape
-    images = config.training.batch_size * height * width * 4
+    # A breast has an image of each view, as a rule.
+    count = config.training.batch_size * config.model.views
+    images = count * height * width * 4
     largest = images
     if device.type == "cpu":
-        largest = max(images, config.training.batch_size * _largest_map(config))
+        largest = max(images, count * _largest_map(config))
     try:
-        require_memory(largest, f"{config.training.batch_size} images of {height} x {width} pixels in {config.model.name}")
+        require_memory(largest, f"{count} images of {height} x {width} pixels in {config.model.name}")
     except MemoryError as error:
         raise BadConfig(f"preprocessing.size, training.batch_size: {error}. Choose smaller ones") from error
 
@@ -209,8 +213,9 @@ def build_trainer(setup: Setup, rows: Rows, world: World) -> tuple[Trainer, list
             warnings.append(WarningEvent(type="warning", about="compile", message=message))
     if not setup.resumed:
         warnings += advice.about_weights(setup.model.starting_weights)
-        warnings += advice.about_classes(rows.train, training)
-        warnings += advice.about_batches(training, batch_norm=has_batch_norm(setup.model))
+        warnings += advice.about_classes(rows.train, training, rows.views)
+        if rows.views == 1:  # a breast has images enough
+            warnings += advice.about_batches(training, batch_norm=has_batch_norm(setup.model))
     return Trainer(setup.model, rows, setup.config, setup.device, setup.state, world, compiled), warnings
 
 
@@ -220,11 +225,15 @@ def compile_model(model: Classifier, device: DeviceConfig, config: Config) -> tu
     It shares the model's weights; the model itself stays as it is, so nothing is saved under other names.
     """
     buffers = [buffer.clone() for buffer in model.buffers()]
-    images = torch.zeros(config.training.batch_size, 1, *config.preprocessing.shape, device=device.device)
+    samples, views = config.training.batch_size, config.model.views
+    images = torch.zeros(max(2, samples * views), 1, *config.preprocessing.shape, device=device.device)
+    grouping: tuple[torch.Tensor, ...] = ()
+    if views == 2:
+        grouping = (slots_of([2] * samples).to(device.device), torch.tensor([CC, MLO] * samples, device=device.device))
     try:
         compiled = cast(nn.Module, torch.compile(model))
         with device.autocast():
-            logits = compiled(images if len(images) > 1 else images.repeat(2, 1, 1, 1))
+            logits = compiled(images, *grouping)
         logits.float().sum().backward()
     except Exception as error:  # noqa: BLE001  compilers fail in as many ways as there are; training continues without it
         _log.warning("torch.compile failed", exc_info=error)

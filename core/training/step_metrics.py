@@ -21,7 +21,7 @@ def step_metrics(trainer: Trainer, throughput: Throughput) -> StepEvent:
         loss=trainer.loss.last,
         epoch_loss=trainer.loss.mean(),
         learning_rate=trainer.learning_rate,
-        images_per_second=round(throughput.images_per_second, 2),
+        images_per_second=round(throughput.images_per_second * trainer.images_per_sample, 2),
         eta_seconds=eta_seconds(trainer, throughput),
         memory=used,
         memory_total=total,
@@ -43,7 +43,9 @@ def epoch_metrics(trainer: Trainer, throughput: Throughput, result: Validation, 
         best=best,
         best_epoch=state.best_epoch,
         seconds=round(state.epoch_seconds + state.validation_seconds, 2),
-        images_per_second=round(state.loss_count / state.epoch_seconds, 2) if state.epoch_seconds else 0.0,
+        images_per_second=round(trainer.images_per_sample * state.loss_count / max(state.epoch_seconds, 1e-9), 2)
+        if state.epoch_seconds
+        else 0.0,
         eta_seconds=eta_seconds(trainer, throughput),
     )
 
@@ -52,12 +54,12 @@ def eta_seconds(trainer: Trainer, throughput: Throughput) -> float | None:
     """Estimated seconds to the end of the training, to a tenth; None while nothing is known."""
     state, epochs = trainer.state, trainer.config.training.epochs
     assert trainer.phase is not None
-    count = len(trainer.rows.train)
+    count = trainer.samples
     left = seconds_left(
         throughput.images_per_second,
         images=max(0, count - state.loss_count) + (trainer.phase.last_epoch - state.epoch) * count,
         later_unfrozen_images=(epochs - trainer.phase.last_epoch) * count,
-        later_rate=trainer.features.images_per_second if trainer.features is not None else None,
+        later_rate=trainer.features.images_per_second / trainer.images_per_sample if trainer.features is not None else None,
         validations=epochs - state.epoch + 1,
         validation_seconds=state.validation_seconds,
     )

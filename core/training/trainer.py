@@ -2,7 +2,7 @@
 
 An optimizer step takes `accumulation_steps` batches (fewer at the end of an epoch). Training can be interrupted and resumed
 between any two optimizer steps. Several processes each take their share of every batch, and together make the updates that
-one process would have made.
+one process would have made. What a batch counts are samples: images, or breasts with their images.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from core.training.ema import EMA
 from core.training.head_features import Features, store_features
 from core.training.image_preparation import Rows
 from core.training.losses import Loss, class_weights
+from core.training.mixing import partners
 from core.training.phases import Phase, parameter_groups, rate_factor
 from core.training.rng import mix_share, seeded, step_seed
 from core.training.running_loss import RunningLoss
@@ -55,7 +56,8 @@ class Trainer:
         self.state = state
         self.world = world or World()
         self.batch_size = config.training.batch_size * self.world.size
-        self.steps = batch_count(len(rows.train), self.batch_size)
+        self.samples = len(rows.train_labels)
+        self.steps = batch_count(self.samples, self.batch_size)
         self.phase: Phase | None = None
         self.features: Features | None = None
         self.optimizer: torch.optim.AdamW | None = None
@@ -63,8 +65,8 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=device.use_grad_scaler)
         weights = (1.0, 1.0)
         if config.training.imbalance == "weights":
-            malignant = int((rows.train["label"] == "malignant").sum())
-            weights = class_weights(malignant_draws(malignant, len(rows.train), self.update_size), len(rows.train))
+            malignant = int(rows.train_labels.sum())
+            weights = class_weights(malignant_draws(malignant, self.samples, self.update_size), self.samples)
         self.criterion = Loss.of(config.training, weights)
         self.loss = RunningLoss(state, device.device, device.precision)
         self._compiled = model if compiled is None else compiled
@@ -72,8 +74,13 @@ class Trainer:
 
     @property
     def update_size(self) -> int:
-        """Images whose gradients make one update of the weights."""
+        """Samples whose gradients make one update of the weights."""
         return self.batch_size * self.config.training.advanced.accumulation_steps
+
+    @property
+    def images_per_sample(self) -> float:
+        """Images of an average training sample: 1, or those of a breast."""
+        return len(self.rows.train) / self.samples
 
     # ------------------------------------------------------------------ phases and state
 
@@ -153,7 +160,7 @@ class Trainer:
     # ------------------------------------------------------------------ an epoch
 
     def optimizer_steps(self) -> Generator[int, None, None]:
-        """Train the rest of the epoch; after each optimizer step yields how many images it had."""
+        """Train the rest of the epoch; after each optimizer step yields how many samples it had."""
         source = self._source()
         self.model.train()
         try:
@@ -196,6 +203,7 @@ class Trainer:
             world_size=self.world.size,
             workers=self.device.num_workers,
             pin_memory=self.device.pin_memory,
+            breasts=self.rows.train_breasts,
         )
 
     def _update(self, step: list[Batch]) -> int:
@@ -203,17 +211,17 @@ class Trainer:
         assert self.optimizer is not None and self.phase is not None
         state = self.state
         processes = self.world.size if self.features is None else 1
-        images = min(len(step) * self.batch_size, len(self.rows.train) - state.step * self.batch_size)
+        samples = min(len(step) * self.batch_size, self.samples - state.step * self.batch_size)
         self._set_learning_rates(self.optimizer, self.phase)
         total = self.loss.scalar(0.0)
         for batch in step:
             state.step += 1
             state.global_step += 1
             # The mean over the step, whose last batch may be smaller; DDP averages over processes, hence `processes`.
-            total += self._backward(batch, processes / images, last=batch is step[-1])
+            total += self._backward(batch, processes / samples, last=batch is step[-1])
         if processes > 1:
             self.world.sum(total)
-        self.loss.add(total, images)
+        self.loss.add(total, samples)
         self.scaler.unscale_(self.optimizer)
         norm = self._clip_gradient(self.optimizer)
         if not self.device.use_grad_scaler:  # with a scaler, an overflow is ordinary: it leaves the update out
@@ -225,7 +233,7 @@ class Trainer:
         state.updates += 1
         if self.ema is not None:
             self.ema.update(state.updates)
-        return images
+        return samples
 
     def _clip_gradient(self, optimizer: torch.optim.Optimizer) -> torch.Tensor:
         """Scale the gradient down to the largest norm that is allowed; returns the norm that it had."""
@@ -254,17 +262,20 @@ class Trainer:
         return loss.detach()
 
     def _loss(self, batch: Batch) -> torch.Tensor:
-        """Sum over the batch of the images' losses."""
+        """Sum over the batch of the samples' losses."""
+        slots, views = batch.grouping(self.device.device)
         images, labels, mask = (
             tensor.to(self.device.device, non_blocking=True) for tensor in (batch.images, batch.labels, batch.sample_mask)
         )
         alpha = self.config.augmentation.mixup
         if alpha:
             share = mix_share(alpha, self.config.training.seed, self.state.epoch, self.state.step)
-            # The order is random already, so the batch reversed is a random partner for each image.
-            images, labels = (torch.lerp(tensor.flip(0), tensor, share) for tensor in (images, labels))
+            # The order is random already, so the batch reversed is a random partner for each sample.
+            images = torch.lerp(images[partners(len(images), slots, views, images.device)], images, share)
+            labels = torch.lerp(labels.flip(0), labels, share)
         with self.device.autocast():
-            logits = self._network_for(images)(images) if self.features is None else self.model.forward_head(images)
+            network = self.model.forward_head if self.features is not None else self._network_for(images)
+            logits = network(images) if slots is None else network(images, slots, views)
         return (self.criterion(logits.float(), labels) * mask).sum()
 
     def _network_for(self, images: torch.Tensor) -> nn.Module:

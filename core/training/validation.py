@@ -20,9 +20,11 @@ from core import metrics
 from core.config import Config
 from core.data import is_synthetic
 from core.data.batches import batches
+from core.data.breasts import breast_rows
 from core.errors import TrainingFailed
 from core.files.folders import write_text
 from core.metrics.chance import chance_of_scores
+from core.metrics.levels import PATHS
 from core.metrics.operating_points import DECIMALS
 from core.model import Classifier, ModelCard, save_model
 from core.model.card import ValidationMetrics
@@ -38,7 +40,8 @@ _COLUMNS = ["path", "patient_id", "laterality", "view", "label", "split"]
 
 @dataclass(frozen=True)
 class Validation:
-    """`scores` float64 (N,) with six decimals, as in predictions/val.csv; `metrics` by name, `loss` among them."""
+    """`scores` of the samples (images, or breasts), float64 (N,) with six decimals, as in predictions/val.csv; `metrics` by
+    name, `loss` among them."""
 
     scores: NDArray[np.float64]
     metrics: dict[str, float]
@@ -65,10 +68,10 @@ def validate(
     if features is None:
         logits = _logits(model, rows, config.training.batch_size, device, world or World())
     else:
-        logits = _head_logits(model, features)
+        logits = _head_logits(model, features, rows)
     if not np.isfinite(logits).all():
         raise TrainingFailed(diverged(config.training.precision))
-    labels = (rows.val["label"] == "malignant").to_numpy(dtype=np.float64)
+    labels = rows.val_labels.astype(np.float64)
     balanced = config.training.imbalance != "none"
     loss = Loss.of(config.training, class_weights(labels.sum(), labels.size) if balanced else (1.0, 1.0))
     losses = loss(torch.from_numpy(logits), torch.from_numpy(labels), smooth=False)
@@ -90,7 +93,7 @@ def validate(
 
 def save_best_model(folder: Path, model: Classifier, config: Config, rows: Rows, result: Validation, epoch: int) -> None:
     """Save the model with its thresholds and calibration, and predictions/val.csv. `epoch` 0: before the end of the first."""
-    table: pd.DataFrame = rows.val[_COLUMNS].assign(score=result.scores)
+    table: pd.DataFrame = _samples(rows).assign(score=result.scores)
     frozen = metrics.freeze(table, metrics.rule_of(config.evaluation), config.evaluation.calibration)
     card = ModelCard(
         run=folder.name,
@@ -114,14 +117,27 @@ def save_best_model(folder: Path, model: Classifier, config: Config, rows: Rows,
     write_text(folder / "predictions" / "val.csv", stream.getvalue())
 
 
-def _head_logits(model: Classifier, features: Features) -> NDArray[np.float64]:
+def _samples(rows: Rows) -> pd.DataFrame:
+    """A row for each validation image, or breast."""
+    if rows.val_breasts is None:
+        return rows.val[_COLUMNS]
+    return breast_rows(rows.val, rows.val_breasts)[[*_COLUMNS, PATHS]]
+
+
+def _head_logits(model: Classifier, features: Features, rows: Rows) -> NDArray[np.float64]:
+    stored, slots, views = features.val, None, None
+    if rows.val_breasts is not None:
+        order, places, _ = rows.val_breasts.select(np.arange(len(rows.val_breasts)))
+        device = stored.device
+        stored, slots = stored[torch.from_numpy(order).to(device)], torch.from_numpy(places).to(device)
+        views = torch.from_numpy(rows.val_breasts.views[order]).to(device)
     with evaluating(model), torch.inference_mode():
-        return model.forward_head(features.val).cpu().double().numpy()
+        return model.forward_head(stored, slots, views).cpu().double().numpy()
 
 
 def _logits(model: Classifier, rows: Rows, batch_size: int, device: torch.device, world: World) -> NDArray[np.float64]:
-    """float64 (N,), one a row of `rows.val`: each process's own, and 0 elsewhere, added up."""
-    result = np.zeros(len(rows.val), dtype=np.float64)
+    """float64 (N,), one a validation sample: each process's own, and 0 elsewhere, added up."""
+    result = np.zeros(len(rows.val_labels), dtype=np.float64)
     source = batches(
         rows.val,
         rows.cache,
@@ -134,9 +150,10 @@ def _logits(model: Classifier, rows: Rows, batch_size: int, device: torch.device
         rank=world.rank,
         world_size=world.size,
         pin_memory=device.type == "cuda",
+        breasts=rows.val_breasts,
     )
     with evaluating(model), torch.inference_mode(), closing(source):
         for batch in source:
-            logits = model(batch.images.to(device, non_blocking=True))
+            logits = model(batch.images.to(device, non_blocking=True), *batch.grouping(device))
             result[batch.indices.numpy()] = logits.cpu().double().numpy()
     return world.sum(torch.from_numpy(result)).numpy()

@@ -7,10 +7,10 @@ images stay on the server (in the session's state): the browser only sends the n
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import pandas as pd
@@ -28,6 +28,10 @@ from dashboard.cache import images, lesions
 from dashboard.cache.lesions import Polygon
 from dashboard.state import datasets, models, training_runs
 from dashboard.ui import iframes, test_set_access
+
+if TYPE_CHECKING:
+    from core.gradcam import Evidence, Heatmap
+    from core.predict import Predictor
 
 log = logging.getLogger(__name__)
 
@@ -119,25 +123,25 @@ def then_score(tab: Tab, listener: Any, choose: Callable[..., tuple[Any, ...]], 
     One event, which sends two answers: Gradio's page can lose an event that it asks for while the answer to a short one
     before it closes their common stream, and would wait for ever.
     """
-    state = [tab.chosen, tab.asked, tab.anyway]
+    state = [tab.chosen, tab.asked, tab.anyway, tab.uploads]
 
     def work(name: str | None, names: dict[str, str], count: list[int], *values: Any) -> Iterator[dict[Any, Any]]:
-        given = dict(zip(changed, choose(*values[3:]), strict=True))
-        path, number, wanted = (given.get(each, value) for each, value in zip(state, values[:3], strict=True))
+        given = dict(zip(changed, choose(*values[4:]), strict=True))
+        path, number, wanted, uploads = (given.get(each, value) for each, value in zip(state, values[:4], strict=True))
         name, now = renamed(name, names)
         menu = {} if now == names else {tab.run: gr.Dropdown(choices=list(now), value=name), tab.known: now}
 
         def result() -> dict[Any, Any]:
-            found = apply_result(path, score(name, path, number, anyway=wanted))
+            found = apply_result(path, score(name, path, number, anyway=wanted, beside=uploads or ()))
             return dict(zip([tab.frame, *tab.outputs], found, strict=True))
 
         yield from unless_overtaken(count, menu | given, result)
 
     # Gradio passes the event as the parameter of this type, so each parameter has to be written out.
     def picked(
-        name: Any, names: Any, count: Any, path: Any, number: Any, wanted: Any, paths: Any, event: gr.SelectData
+        name: Any, names: Any, count: Any, path: Any, number: Any, wanted: Any, uploads: Any, paths: Any, event: gr.SelectData
     ) -> Iterator[dict[Any, Any]]:
-        yield from work(name, names, count, path, number, wanted, paths, event)
+        yield from work(name, names, count, path, number, wanted, uploads, paths, event)
 
     listener(
         picked if choose is pick_example else work,
@@ -288,11 +292,14 @@ def frame_choice(frames: tuple[int, int] | None) -> Any:
     return gr.Slider(minimum=1, maximum=max(2, count), value=taken + 1, label=label, visible=count > 1)
 
 
-def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: bool = False) -> Result:
+def score(
+    run_name: str | None, path: str, frame: int | None = None, *, anyway: bool = False, beside: Sequence[str] = ()
+) -> Result:
     """(frame taken and number of frames, verdict as HTML, prepared image, heatmap, whether to offer "Score anyway", outlines of
     lesions that a known data set has there), the image uint8 and the map float32 in [0, 1], both (H, W).
 
-    Errors, and the reason why there is no verdict, are text in the verdict's place. `frame` as in core.images.read.
+    Errors, and the reason why there is no verdict, are text in the verdict's place. `frame` as in core.images.read. A model of
+    two views judges the breast, with the other images of it `beside`, which were uploaded together.
     """
     if not path:
         return None, prediction_html.HINT, None, None, False, ()
@@ -302,9 +309,10 @@ def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: 
         run = training_runs.open_run(run_name)
         predictor = models.predictor(run)
         sealed = _recorded(run, Path(path))
+        for file in beside if predictor.judges_breasts else ():
+            sealed = _recorded(run, Path(file)) or sealed
         with one_large_at_a_time():  # the prediction holds the image at full size
-            prediction = predictor.predict(Path(path), frame=frame, score_anyway=anyway)
-            heat = None if prediction.score is None else predictor.explain(prediction)
+            prediction, heat = _explained(predictor, Path(path), frame, [Path(file) for file in beside], anyway=anyway)
     except LabError as error:
         return _failed(str(error))
     except Exception as error:
@@ -320,6 +328,19 @@ def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: 
         return taken, prediction_html.refused(prediction, name=name), pixels, None, True, outlines
     verdict = prediction_html.decided(prediction, predictor.card, models.reference(run), name=name, no_map=heat.reason)
     return taken, verdict, pixels, heat.values, False, outlines
+
+
+def _explained(
+    predictor: Predictor, path: Path, frame: int | None, beside: Sequence[Path], *, anyway: bool
+) -> tuple[Prediction, Heatmap | Evidence | None]:
+    """The verdict, and the evidence for malignant; of a stack's frame, which has no views, as of an image alone."""
+    if predictor.judges_breasts and frame is None:
+        from core.predict_breasts import heatmap_of, predict_view
+
+        prediction, breast = predict_view(predictor, path, beside, score_anyway=anyway)
+        return prediction, None if prediction.score is None else heatmap_of(predictor, breast, path)[1]
+    prediction = predictor.predict(path, frame=frame, score_anyway=anyway)
+    return prediction, None if prediction.score is None else predictor.explain(prediction)
 
 
 def _outlines(path: Path, prediction: Prediction) -> tuple[Polygon, ...]:

@@ -84,11 +84,18 @@ def explain(
     *,
     source: Path | bytes | None = None,
 ) -> Explained:
-    """Prediction and heatmap of a prepared image, read from `source`."""
+    """Prediction and heatmap of a prepared image, read from `source`; for a model of two views of its breast, in this image."""
+    wanted: dict[str, Any] = {"method": ask.method, "layer": ask.layer or None, "channels": ask.channels, "progress": progress}
+    if model.judges_breasts and isinstance(source, Path):
+        from core.predict_breasts import heatmap_of, predict_view
+
+        prediction, breast = predict_view(model, source, score_anyway=ask.anyway)
+        if prediction.score is None:
+            return Explained(prediction, None)
+        return Explained(prediction, heatmap_of(model, breast, source, target=ask.target, **wanted)[1])
     prediction = model.predict_prepared(prepared, mammogram, source=source, score_anyway=ask.anyway)
     if prediction.score is None:
         return Explained(prediction, None)
-    wanted: dict[str, Any] = {"method": ask.method, "layer": ask.layer or None, "channels": ask.channels, "progress": progress}
     if ask.target == BOTH:
         return Explained(prediction, model.evidence(prediction, **wanted))
     return Explained(prediction, model.explain(prediction, target=ask.target, **wanted))

@@ -23,9 +23,9 @@ SUGGESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("densenet121", "densenet121"),
     ),
     "model.weights": (
-        ("auto", "auto · ImageNet, where there are any"),
+        ("auto", "auto · ImageNet if any"),
         ("none", "none · from scratch"),
-        ("hub", "hub · ImageNet, downloaded"),
+        ("hub", "hub · downloaded"),
     ),
     "preprocessing.size": (
         *((f"{height} × {width}",) * 2 for height, width in ((320, 192), (384, 240), (512, 320), (768, 480))),

@@ -63,6 +63,10 @@ class FakePredictor:
     gate: Any = None
 
     @property
+    def judges_breasts(self) -> bool:
+        return self.card.scored == "breast"
+
+    @property
     def card(self) -> ModelCard:
         return self.stored if isinstance(self.stored, ModelCard) else ModelCard.of(self.stored)
 

@@ -62,11 +62,11 @@ def config_yaml(workspace: Path) -> None:
     (workspace / "config.yaml").write_text(dump_config(config), encoding="utf-8")
 
 
-def make_run(workspace: Path, name: str = "tiny") -> Run:
-    """The workspace with data, config.yaml and a finished run."""
+def make_run(workspace: Path, name: str = "tiny", *settings: str) -> Run:
+    """The workspace with data, config.yaml and a finished run, with these settings beside its own."""
     manifest = write_split_images(workspace / "data" / "tiny")
     config_yaml(workspace)
-    config = load_config(workspace / "config.yaml")
+    config = load_config(workspace / "config.yaml", settings)
     run = Run.create(config.model_copy(update={"checkpoints": workspace / "checkpoints"}), read_manifest(manifest), name=name)
     run_to_end(run)
     return run

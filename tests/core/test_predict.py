@@ -105,8 +105,8 @@ def test_large_images_are_scored_one_by_one_and_give_the_same(
     predictor = Predictor.from_run(run, device="cpu")
     expected = [predictor.predict(path).score for path in films]
     sizes: list[int] = []
-    real = predictor._forward
-    monkeypatch.setattr(predictor, "_forward", lambda pixels: sizes.append(len(pixels)) or real(pixels))
+    real = predictor.forward
+    monkeypatch.setattr(predictor, "forward", lambda pixels, *more: sizes.append(len(pixels)) or real(pixels, *more))
     for module in ("core.predict.LARGE", "core.images.large_images.LARGE"):
         monkeypatch.setattr(module, largest)
     found = list(predictor.predict_many(films))

@@ -1,7 +1,7 @@
 """Images that show the same picture, whatever was done to the file: `find_copies`.
 
 image -> Fingerprint (fingerprint.py, stored by store.py)
-      -> candidates: an image's nearest neighbours by its bag of local features (search.py)
+      -> candidates: the images that share most codes of local features (search.py)
       -> pairs: candidates whose local features lie on one another (verify.py)
 """
 

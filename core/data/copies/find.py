@@ -72,7 +72,7 @@ def _find(paths: Sequence[str], contents: Sequence[str], store: FingerprintStore
     groups = tuple(tuple(group) for group in alike.values() if len(group) > 1)
     shown = sorted(group[0] for group in alike.values())  # copies of the same pixels have the same features
     pictures = [contents[position] for position in shown]
-    candidates = candidate_pairs(*store.bags(pictures), threads=_threads(), tick=lambda: report(0, len(pictures)))
+    candidates = candidate_pairs(store.codes(pictures), threads=_threads(), tick=lambda: report(0, len(pictures)))
     wanted = [(*_ordered(pictures[i], pictures[j]), flip) for i, j, flip in candidates]
     same = _verified(store, wanted, report)
     report(len(paths), len(paths))

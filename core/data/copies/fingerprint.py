@@ -4,9 +4,10 @@ Local contrast is normalised, so that brightness, contrast, gamma and CLAHE chan
 2004) at fixed orientation: a copy is rotated by a few degrees at most. Opposite gradients count alike, so that an inverted copy
 has the same descriptors. Nothing depends on where the breast is: a copy may be cropped, or drawn upon.
 
-The features' sum over visual words (VLAD; Jégou et al., CVPR 2010) makes one vector of an image, which does not depend on where
-things are. The words were learned from power-law noise, whose spectrum is a mammogram's (Burgess, Med Phys 2001), and their set
-is closed under mirroring: the vector of a mirrored image is the vector's own numbers in another order.
+Each feature has two codes of 26 bits: on which side of as many directions its descriptor lies. A copy's features keep many
+codes, and two pictures share hardly any. The directions were learned from power-law noise, whose spectrum is a mammogram's
+(Burgess, Med Phys 2001), and each is even or odd under mirroring: the codes of a mirrored image are its own with some bits
+turned round.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ SIDE = 224  # px of the square in which features are looked for, whatever the im
 MOST = 300  # features of an image
 LENGTH = 64  # of a descriptor: 4 x 4 cells, 4 directions each
 FLIPS = ((False, False), (True, False), (False, True), (True, True))  # (left to right, upside down)
-BAG = 64 * LENGTH  # numbers of a bag: the words' descriptors
-FORMAT = 1  # raise it when fingerprints change
+BITS, CODES = 26, 2  # of a code, and codes of a feature
+FORMAT = 2  # raise it when fingerprints change
 
-WORDS = Path(__file__).with_name("words.npy")  # float16 (16, 64); written by benchmarks/visual_words.py
+DIRECTIONS = Path(__file__).with_name("bits.npy")  # float32 (48, 65); written by benchmarks/descriptor_bits.py
 
 _NEIGHBOURHOOD = 8.0  # px, of local contrast
 _FLOOR = 0.1  # of the image's own contrast: noise in air stays small
@@ -37,10 +38,9 @@ _STEPS = 32.0  # grey levels of the normalised picture a unit of local contrast
 _FAINTEST, _EDGE = 0.01, 20.0  # SIFT's contrastThreshold and edgeThreshold
 _SCALE = 512.0  # of a descriptor's numbers, as stored
 _PLACE = 128.0  # of a pixel, as stored
-BAG_SCALE = 508.0  # of a bag's numbers, as stored
 _SMALLEST = 96  # px of the shorter side
-_RIM = 0.1  # of the picture: what a crop may take from each side
 _MIRRORED = [0, 3, 2, 1]  # directions (0, 45, 90, 135 degrees) seen in a mirror
+_SHARED = 4  # directions, the strongest, that are in both codes
 _LEVELS = 65535
 _FEWEST_LEVELS = 32
 
@@ -50,14 +50,13 @@ Floats = NDArray[np.float32]
 @dataclass(frozen=True)
 class Fingerprint:
     """`pixels`: equal for two images with the same pixels up to a scale of their grey levels. `points` uint16 (n, 2), x and y
-    in 1/128 px of the square; `descriptors` uint8 (n, 64). `bag` int8 (4096,), and `inner` that of the features off the rim.
+    in 1/128 px of the square; `descriptors` uint8 (n, 64). `codes` uint32 (n, 2).
     """
 
     pixels: str
     points: NDArray[np.uint16]
     descriptors: NDArray[np.uint8]
-    bag: NDArray[np.int8]
-    inner: NDArray[np.int8]
+    codes: NDArray[np.uint32]
 
 
 def fingerprint_of(pixels: Pixels) -> Fingerprint:
@@ -66,13 +65,11 @@ def fingerprint_of(pixels: Pixels) -> Fingerprint:
     """
     few = min(pixels.shape) < _SMALLEST
     points, descriptors = _nothing() if few else _features(_normalised(pixels))
-    inside = ((points > _RIM * SIDE) & (points < (1 - _RIM) * SIDE)).all(axis=1)
     return Fingerprint(
         pixel_hash(pixels),
         np.rint(points * _PLACE).astype(np.uint16),
         np.rint(descriptors * _SCALE).clip(0, 255).astype(np.uint8),
-        _stored_bag(descriptors),
-        _stored_bag(descriptors[inside]),
+        _codes(descriptors),
     )
 
 
@@ -125,12 +122,12 @@ def flipped_descriptors(descriptors: Floats, flip: int) -> Floats:
     return np.ascontiguousarray(cells).reshape(-1, LENGTH)
 
 
-def flipped_bags(bags: Floats, flip: int) -> Floats:
-    """What the bags, float32 (n, 4096), would be of the mirrored images."""
-    if not flip:
-        return bags
-    families = bags.reshape(len(bags), len(FLIPS), -1, LENGTH)[:, [family ^ flip for family in range(len(FLIPS))]]
-    return flipped_descriptors(families.reshape(-1, LENGTH), flip).reshape(len(bags), -1)
+@functools.cache
+def flip_masks() -> NDArray[np.uint32]:
+    """The bits that are turned round in the codes of a mirrored image, uint32 (4, 2) by FLIPS."""
+    directions = _directions()[0]
+    odd = np.stack([(flipped_descriptors(directions, flip) * directions).sum(axis=1) < 0 for flip in range(len(FLIPS))])
+    return _packed(odd)
 
 
 def _normalised(pixels: Pixels) -> NDArray[np.uint8]:
@@ -168,18 +165,19 @@ def _nothing() -> tuple[Floats, Floats]:
 
 
 @functools.cache
-def _words() -> Floats:
-    """The visual words, float32 (64, 64): 16 and their mirror images, by FLIPS."""
-    learned = np.load(WORDS, allow_pickle=False).astype(np.float32)
-    return np.concatenate([flipped_descriptors(learned, flip) for flip in range(len(FLIPS))])
+def _directions() -> tuple[Floats, Floats]:
+    """The directions, float32 (48, 64), and their thresholds, (48,)."""
+    learned = np.load(DIRECTIONS, allow_pickle=False)
+    return learned[:, :LENGTH], learned[:, LENGTH]
 
 
-def _stored_bag(descriptors: Floats) -> NDArray[np.int8]:
-    words = _words()
-    nearest = (descriptors @ words.T - np.float32(0.5) * (words * words).sum(axis=1)).argmax(axis=1)
-    member = np.zeros((len(descriptors), len(words)), np.float32)
-    member[np.arange(len(descriptors)), nearest] = 1
-    sums = member.T @ descriptors - member.sum(axis=0)[:, None] * words
-    sums /= np.linalg.norm(sums, axis=1, keepdims=True) + np.float32(1e-6)
-    bag = sums.ravel() / (np.linalg.norm(sums) + np.float32(1e-6))
-    return np.rint(bag * BAG_SCALE).clip(-127, 127).astype(np.int8)
+def _codes(descriptors: Floats) -> NDArray[np.uint32]:
+    directions, thresholds = _directions()
+    return _packed(descriptors @ directions.T > thresholds)
+
+
+def _packed(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """Two codes, uint32 (n, 2), of 48 bits (n, 48), the strongest direction first."""
+    powers = np.uint32(1) << np.arange(BITS, dtype=np.uint32)
+    second = np.concatenate([bits[:, :_SHARED], bits[:, BITS:]], axis=1)
+    return np.stack([bits[:, :BITS] @ powers, second @ powers], axis=1).astype(np.uint32)

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.copies.fingerprint import BAG, FORMAT, LENGTH, Fingerprint, fingerprint_of
+from core.data.copies.fingerprint import CODES, FORMAT, LENGTH, Fingerprint, fingerprint_of
 from core.data.file_inspection import program
 from core.errors import LabError
 from core.files.paths import cache_root
@@ -30,8 +30,9 @@ _COMMIT_SECONDS = 1.0
 _PATIENCE = 30.0  # seconds for which another writer is waited for
 _MANY = 500  # values in one query
 _TABLES = (
-    "CREATE TABLE IF NOT EXISTS prints (content TEXT, program TEXT, pixels TEXT, points BLOB, descriptors BLOB, bag BLOB, "
-    "inner BLOB, PRIMARY KEY (content, program))",
+    "DROP TABLE IF EXISTS prints",  # of an earlier version, with other columns
+    "CREATE TABLE IF NOT EXISTS pictures (content TEXT, program TEXT, pixels TEXT, points BLOB, descriptors BLOB, codes BLOB, "
+    "PRIMARY KEY (content, program))",
     "CREATE TABLE IF NOT EXISTS verdicts (first TEXT, second TEXT, flip INTEGER, program TEXT, same INTEGER, "
     "PRIMARY KEY (first, second, flip, program)) WITHOUT ROWID",
 )
@@ -75,23 +76,22 @@ class FingerprintStore:
         with self._lock:
             taken, self._taken = self._taken, []
         rows = [
-            (content, self._program, p.pixels, *(part.tobytes() for part in (p.points, p.descriptors, p.bag, p.inner)))
+            (content, self._program, p.pixels, *(part.tobytes() for part in (p.points, p.descriptors, p.codes)))
             for content, p in taken
         ]
-        self._write("INSERT OR REPLACE INTO prints VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        self._write("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def pixels(self, contents: Collection[str]) -> dict[str, str]:
         """The hash of the pixels of those contents that have a fingerprint."""
         return {content: str(pixels) for content, pixels in self._of(contents, "pixels")}
 
-    def bags(self, contents: list[str]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-        """Bags and inner bags, int8 (n, 4096) each, of contents that have a fingerprint, in this order; zeros for others."""
-        found = np.zeros((2, len(contents), BAG), np.int8)
-        rows = {content: row for row, content in enumerate(contents)}
-        for content, bag, inner in self._of(contents, "bag, inner"):
-            if len(bag) == len(inner) == BAG:
-                found[:, rows[content]] = np.frombuffer(bag, np.int8), np.frombuffer(inner, np.int8)
-        return found[0], found[1]
+    def codes(self, contents: list[str]) -> list[NDArray[np.uint32]]:
+        """The codes, uint32 (n, 2), of the features of each of these contents; none where there is no fingerprint."""
+        found = dict.fromkeys(contents, np.zeros((0, CODES), np.uint32))
+        for content, codes in self._of(contents, "codes"):
+            if len(codes) % (4 * CODES) == 0:
+                found[content] = np.frombuffer(codes, np.uint32).reshape(-1, CODES)
+        return [found[content] for content in contents]
 
     def features(self, contents: Collection[str]) -> dict[str, Features]:
         """Points and descriptors of those contents that have a fingerprint."""
@@ -123,7 +123,7 @@ class FingerprintStore:
         for start in range(0, len(wanted), _MANY):
             part = wanted[start : start + _MANY]
             marks = ",".join("?" * len(part))
-            query = f"SELECT content, {columns} FROM prints WHERE program = ? AND content IN ({marks})"
+            query = f"SELECT content, {columns} FROM pictures WHERE program = ? AND content IN ({marks})"
             yield from self._base.execute(query, (self._program, *part))
 
     def _write(self, query: str, rows: list[tuple]) -> None:

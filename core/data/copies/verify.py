@@ -17,9 +17,13 @@ _NEAR = 1.5  # px: so close do features of a copy come to their place; tissue th
 _MATCHES = 0.6  # of the features that are each other's nearest lie near enough in a copy (at least 0.79)
 _FITTING = 0.5  # of those fit the map: in copies at least 0.54 (eight changes at once), in others at most 0.43
 _FEWEST = 20  # features that fit: in copies at least 31, but in pictures with hardly any
-# Of a cell's matches, so many fit in a copy, on an average of the cells; a text burned into two pictures fits in its own alone.
-_CELLS = 0.5
+# Of a cell's matches, so many fit in a copy, on an average of the cells, each by the root of its number of matches: at least
+# 0.5 in copies. A text burned into two pictures fits in its own cells alone: at most 0.42.
+_CELLS = 0.47
 _GRID = 7
+# Rotated by one angle, two pictures have the same edges and black corners. Off the rim, in both, at least 7 features fit in
+# copies, and 0.6 of those that match; in such pictures 1, and 0.04.
+_RIM, _FEWEST_INSIDE, _INSIDE = 0.1, 5, 0.4
 _ROWS, _COLUMNS = 3, 2  # of cells that fit: a text fills one row or two
 _LARGEST, _SMALLEST, _UNEVEN, _TURN = 1.7, 0.6, 1.6, 15.0  # the map's scales, their ratio, and its rotation in degrees
 _ITERATIONS = 500
@@ -46,7 +50,8 @@ def same_picture(first: tuple[Floats, Floats], second: tuple[Floats, Floats], fl
     if matrix is None or not _plausible(matrix):
         return False
     fitting = fits.ravel() > 0
-    return bool(fitting.sum() >= max(_FEWEST, _FITTING * len(target))) and _all_over(target, fitting)
+    enough = bool(fitting.sum() >= max(_FEWEST, _FITTING * len(target)))
+    return enough and _all_over(target, fitting) and _inside(_off_the_rim(source) & _off_the_rim(target), fitting)
 
 
 def _all_over(points: Floats, fitting: NDArray[np.bool_]) -> bool:
@@ -55,10 +60,19 @@ def _all_over(points: Floats, fitting: NDArray[np.bool_]) -> bool:
     number = cells[:, 1] * _GRID + cells[:, 0]
     matches = np.bincount(number, minlength=_GRID**2)
     fit = np.bincount(number[fitting], minlength=_GRID**2)
-    shares = fit[matches > 0] / matches[matches > 0]
+    matched = matches > 0
+    share = float(np.average(fit[matched] / matches[matched], weights=np.sqrt(matches[matched])))
     good = (2 * fit > matches).reshape(_GRID, _GRID)
     spread = good.any(axis=1).sum() >= _ROWS and good.any(axis=0).sum() >= _COLUMNS
-    return bool(spread and shares.mean() >= _CELLS)
+    return bool(spread and share >= _CELLS)
+
+
+def _inside(inside: NDArray[np.bool_], fitting: NDArray[np.bool_]) -> bool:
+    return bool((fitting & inside).sum() >= max(_FEWEST_INSIDE, _INSIDE * inside.sum()))
+
+
+def _off_the_rim(points: Floats) -> NDArray[np.bool_]:
+    return np.asarray(((points > _RIM * SIDE) & (points < (1 - _RIM) * SIDE)).all(axis=1), dtype=np.bool_)
 
 
 def _plausible(matrix: NDArray[np.float64]) -> bool:

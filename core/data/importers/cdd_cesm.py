@@ -35,11 +35,10 @@ def import_cesm(source: Path, options: Options, progress: Progress | None) -> Im
         path = files.get(_name(record["Image_name"]))
         if path is None:
             found.reject(where, f"no image {shown(record['Image_name'])} here")
-        elif path in used:
-            found.reject(where, f"a further row of {path.name}: one row an image")
         elif record["Type"].lower() not in _LOW_ENERGY:
+            if path not in used:
+                found.reject(path, "a subtracted contrast-enhanced image, the twin of a low-energy one of the same breast")
             used.add(path)
-            found.reject(path, "a subtracted contrast-enhanced image, the twin of a low-energy one of the same breast")
         else:
             used.add(path)
             candidates.append(_candidate(found, record, path))

@@ -6,12 +6,14 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
+
 from core.data.importers.base import FileCheck, Importer, ImportReport, Options, Progress
 from core.data.importers.collection import Candidate, Collection, options_of
 from core.data.importers.file_names import split_name
 from core.data.importers.records import Record, read_records
 from core.data.importers.tree import Tree
-from core.data.label_rules import BENIGN, MALIGNANT
+from core.data.label_rules import BENIGN, MALIGNANT, UNLISTED
 from core.data.tables import shown
 from core.errors import BadManifest
 from core.images.headers import ImageHeader
@@ -29,22 +31,27 @@ Breast = tuple[str, str]  # patient, side
 def import_cmmd(source: Path, options: Options, progress: Progress | None) -> ImportReport:
     """A row an image; its label is that of the breast (ID1 and side), side and view come from the header."""
     found = Collection.begin("cmmd", source, options, progress)
-    breasts = _breasts(found, _table(source, found.tree))
-    by_pseudonym = {pseudonym(patient): patient for patient, _ in breasts}
+    breasts, unclear = _breasts(found, _table(source, found.tree))
+    listed = {patient for patient, _ in (*breasts, *unclear)}
+    by_pseudonym = {pseudonym(patient): patient for patient in listed}
     ages = {patient: record["Age"] for (patient, _), record in breasts.items()}
     candidates = [Candidate(path, {"patient_id": ""}) for path in found.tree.images]
     seen: set[Breast] = set()
     sideless: list[str] = []
 
     def complete(each: Candidate, check: FileCheck) -> str:
-        patient = _patient_of(found.tree.inside(each.path)) or by_pseudonym.get(check.meta.patient, "")
+        named, in_header = _patient_of(found.tree.inside(each.path)), by_pseudonym.get(check.meta.patient, "")
+        if named and in_header and named != in_header:
+            return f"its folder or name says patient {named}, its header {in_header}"
+        patient = named or in_header
         if not patient:
             return "neither a folder nor the header names a patient of the table (D1-0001)"
         parts = split_name(each.path.stem)
         side = check.meta.laterality or parts.laterality
         if not side:
-            sideless.append(each.path.name)
+            sideless.append("/".join(found.tree.inside(each.path)))
         record = breasts.get((patient, side))
+        known = side != "" and patient in listed and (patient, side) not in unclear
         seen.add((patient, side))
         each.row |= {
             "patient_id": found.patient(patient),
@@ -52,7 +59,7 @@ def import_cmmd(source: Path, options: Options, progress: Progress | None) -> Im
             "view": check.meta.view or _view_of(check.header) or parts.view,
             "age": ages.get(patient, "") if record is None else record["Age"],
             "subset": patient[:2],
-            "pathology": "" if record is None else _CLASSES.get(record["classification"].lower(), ""),
+            "pathology": _CLASSES[record["classification"].lower()] if record is not None else UNLISTED if known else "",
             "abnormality": "" if record is None else record["abnormality"],
             "subtype": "" if record is None else record["subtype"],
         }
@@ -78,17 +85,19 @@ def _table(source: Path, tree: Tree) -> Path:
     return tables[0]
 
 
-def _breasts(found: Collection, table: Path) -> dict[Breast, Record]:
-    """The rows by patient and side; of two for one breast the malignant one."""
+def _breasts(found: Collection, table: Path) -> tuple[dict[Breast, Record], set[Breast]]:
+    """The rows by patient and side, of two for one breast the malignant one; and the breasts whose row says no class."""
     records = read_records(table, _NEEDED)
     found.notes += [f"table read: {table.name}", *records.notes]
     breasts: dict[Breast, Record] = {}
+    unclear: set[Breast] = set()
     for record in records:
         where = f"{table.name} line {record.line}"
         patient, side = record["ID1"].upper(), record["LeftRight"][:1].upper()
         if _PATIENT.fullmatch(patient) is None or side not in ("L", "R"):
             found.reject(where, f"ID1 {shown(patient)}, LeftRight {shown(side)}: expected D1-0001 or D2-0001, L or R")
         elif record["classification"].lower() not in _CLASSES:
+            unclear.add((patient, side))
             found.reject(where, f"classification {shown(record['classification'])}: expected Benign or Malignant")
         elif (patient, side) in breasts:
             found.reject(where, f"a second row of this breast ({patient} {side})")
@@ -96,7 +105,7 @@ def _breasts(found: Collection, table: Path) -> dict[Breast, Record]:
                 breasts[(patient, side)] = record
         else:
             breasts[(patient, side)] = record
-    return breasts
+    return breasts, unclear - breasts.keys()
 
 
 def _patient_of(parts: tuple[str, ...]) -> str:
@@ -119,11 +128,21 @@ def _notes(report: ImportReport, sideless: list[str]) -> list[str]:
             f"warning: {counted(len(sideless), 'image names', 'images name')} no side (first: {sideless[0]}): labels are of a "
             "breast, so these are unlabelled. The DICOM files say the side"
         )
-    without = int((frame["label"] == "").sum())
-    if without:
+    without = frame.get("pathology", pd.Series("", index=frame.index)) == UNLISTED  # no column where nothing is said
+    if without.any():
+        what = f"{counted(int(without.sum()), 'image is', 'images are')} of a breast without a row in the table"
+        if (frame.loc[without, "label"] == "").all():
+            notes.append(
+                f"{what}, and unlabelled: the collection does not say that it is healthy. rule=pathology-assume-normal takes "
+                "it for benign"
+            )
+        else:
+            notes.append(f"warning: {what}, and taken for benign: an assumption")
+    unknown = int(((frame["label"] == "") & ~without).sum())
+    if unknown:
         notes.append(
-            f"{counted(without, 'image is', 'images are')} of a breast without a row in the table, and unlabelled: the "
-            "collection does not say that it is healthy. rule=pathology-assume-normal takes it for benign"
+            f"{counted(unknown, 'image is', 'images are')} unlabelled, since their side, their patient's rows or their row's "
+            "class is not known"
         )
     shares: Counter[str] = Counter()
     for subset, part in frame[frame["label"] != ""].groupby("subset"):

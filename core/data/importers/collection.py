@@ -14,10 +14,10 @@ from typing import Any
 from core.data.importers.base import VERIFY, FileCheck, ImportReport, Options, Progress, check_files, rows_to_frame, ticking
 from core.data.importers.tree import IMAGES, Tree
 from core.data.importers.vocabulary import split_of
-from core.data.label_rules import RULES, rule_named
+from core.data.label_rules import RULES, rule_named, worst_grade
 from core.data.lesions import Lesion, lesions_text
 from core.data.manifest import SPLITS
-from core.wording import counted
+from core.wording import counted, first_few
 
 OFFICIAL = "repaired (default): the official split, patients in two parts of it in train only; official: as published; none"
 DENSITY = {"1": "A", "2": "B", "3": "C", "4": "D"} | {letter: letter for letter in "ABCD"}
@@ -44,6 +44,7 @@ class Collection:
     notes: list[str] = field(default_factory=list)
     repairs: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    contrary: list[str] = field(default_factory=list)  # images whose rows name several BI-RADS categories
 
     @classmethod
     def begin(cls, name: str, source: Path, options: Options, progress: Progress | None) -> Collection:
@@ -59,14 +60,21 @@ class Collection:
         """A patient's identifier, which no other collection has."""
         return f"{self.name}:{identifier}"
 
-    def images_by(self, key: Callable[[Path], str], otherwise: str) -> dict[str, Path]:
+    def worst(self, image: str, grades: Sequence[str]) -> str:
+        """The cell with the highest BI-RADS category of an image's rows; categories that differ are counted."""
+        known = sorted({grade: worst_grade(grade) or 0 for grade in grades if grade}.items(), key=lambda each: -each[1])
+        if len({category for _, category in known}) > 1:
+            self.contrary.append(image)
+        return known[0][0] if known else ""
+
+    def images_by(self, key: Callable[[Path], str], otherwise: Callable[[Path], str]) -> dict[str, Path]:
         """Images by what `key` makes of their path, the DICOM file where there are copies of it; `otherwise`: why an image
         without a key ("") is left out."""
         files: dict[str, Path] = {}
         for path in sorted(self.tree.images, key=lambda path: (IMAGES.index(path.suffix.lower()), path)):
             name = key(path)
             if not name:
-                self.reject(path, otherwise)
+                self.reject(path, otherwise(path))
             elif name in files:
                 self.reject(path, f"the same image as {files[name]}")
             else:
@@ -87,10 +95,13 @@ class Collection:
         """
         chosen = rule_named(self.options.text("rule") or rule)
         verify = self.options.choice("verify", ("auto", "all", "header"))
-        checked, how = check_files([each.path for each in candidates], verify, self.progress, self.options.require)
+        paths = list(dict.fromkeys(each.path for each in candidates))
+        results, how = check_files(paths, verify, self.progress, self.options.require)
+        checked = dict(zip(paths, results, strict=True))
         kept: list[Candidate] = []
         clamped: Counter[str] = Counter()
-        for each, found in zip(candidates, checked, strict=True):
+        for each in candidates:
+            found = checked[each.path]
             reason = found.reason or (complete(each, found) if complete else "")
             if reason:
                 self.reject(each.path, reason)
@@ -99,17 +110,47 @@ class Collection:
             each.lesions = [_placed(lesion, found.header.size, clamped) for lesion in each.lesions]
             kept.append(each)
         self._set_splits(kept)
-        rows = []
+        rows: list[dict[str, Any]] = []
         for each in kept:
             words = {name: "" if value is None else str(value) for name, value in each.row.items()}
             made = {"path": str(each.path), "label": chosen.label(words), **each.row, "lesions": lesions_text(each.lesions)}
-            rows.append(made | {"collection": self.name, "label_source": chosen.source, "label_rule": chosen.name})
+            made |= {"collection": self.name, "label_source": chosen.source, "label_rule": chosen.name}
+            rows.append(made)
+        rows = self._once(rows)
+        if self.contrary:
+            self.repairs.append(
+                f"{counted(len(self.contrary), 'image has', 'images have')} rows with several BI-RADS categories: the highest "
+                f"is taken ({first_few(self.contrary, 5)})"
+            )
         if clamped:
             self.repairs += [f"{counted(count, 'lesion')} {what}" for what, count in sorted(clamped.items())]
         if chosen.source == "birads" and rows:
             self.unknown.append("pathology is not published: malignant and benign here are BI-RADS assessments, not diagnoses")
         notes = [f"labels: rule {chosen.name} ({chosen.description})", how, *self.notes]
         return ImportReport(rows_to_frame(rows), notes, self.rejected, self.repairs, self.unknown)
+
+    def _once(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """A row an image, the worst of several; an image of several patients is left out."""
+        grouped: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in rows:
+            grouped[row["path"]].append(row)
+        made, several = [], []
+        for path, own in grouped.items():
+            patients = {row["patient_id"] for row in own}
+            if len(patients) > 1:
+                self.reject(path, f"its rows name several patients ({', '.join(sorted(patients))}). Correct the table")
+                continue
+            for _ in own[1:]:
+                self.reject(path, "the same image as a row above")
+            if len({row["label"] for row in own}) > 1:
+                several.append(Path(path).name)
+            made.append(max(own, key=lambda row: ("", "benign", "malignant").index(row["label"])))
+        if several:
+            self.repairs.append(
+                f"{counted(len(several), 'image has', 'images have')} rows with several labels: the worst is taken "
+                f"({first_few(several, 5)})"
+            )
+        return made
 
     def _set_splits(self, kept: Sequence[Candidate]) -> None:
         """The column `split` from `split_official` (words with commas between, where an image is in several)."""
@@ -187,9 +228,18 @@ def _placed(lesion: Lesion, size: tuple[int, int] | None, clamped: Counter[str])
     edge = size or lesion.size
     if edge is None:
         return lesion
+    if lesion.polygon and _outside(lesion, *edge):
+        lesion = replace(lesion, polygon=())
+        clamped["outside of the image: the outline was dropped"] += 1
     cut = lesion.clamped(*edge)
     if lesion.box is not None and cut.box is None:
         clamped["outside of the image: the box was dropped"] += 1
     elif cut != lesion:
         clamped["reaching over the image's edge: cut there"] += 1
     return replace(cut, size=edge if cut.box is not None or cut.polygon else cut.size)
+
+
+def _outside(lesion: Lesion, width: int, height: int) -> bool:
+    """Whether an image of this size holds nothing of the outline."""
+    across, down = zip(*lesion.polygon, strict=True)
+    return max(across) < 0 or max(down) < 0 or min(across) >= width or min(down) >= height

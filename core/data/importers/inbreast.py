@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import plistlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
 from core.data.importers.base import FileCheck, Importer, ImportReport, Options, Progress
 from core.data.importers.collection import DENSITY, Candidate, Collection, options_of
-from core.data.importers.records import Record, read_records
+from core.data.importers.records import Record, contradiction, joined, read_records
 from core.data.importers.tree import Tree
 from core.data.lesions import Lesion
 from core.data.tables import shown
 from core.errors import BadManifest
 from core.files.untrusted import LARGE, read_bytes
-from core.wording import counted
+from core.wording import counted, first_few
 
 _NEEDED = ("File Name", "Bi-Rads", "Laterality", "View")
 _NAME = re.compile(r"([0-9]{6,10})(?:_([0-9a-f]{16})_.*)?", re.IGNORECASE)
@@ -44,11 +44,11 @@ def import_inbreast(source: Path, options: Options, progress: Progress | None) -
     """A row of the table becomes a row of the manifest, joined by the number that begins the file's name."""
     found = Collection.begin("inbreast", source, options, progress)
     table = _table(source, found.tree)
-    files = found.images_by(_number, "its name does not begin with a number of INbreast")
+    files = found.images_by(_number, _not_understood)
     outlines = {path.stem: path for path in found.tree.files if path.suffix.lower() == ".xml"}
     odd_types: Counter[str] = Counter()
     candidates = []
-    listed = set()
+    rows: defaultdict[str, list[Record]] = defaultdict(list)
     records = read_records(table, _NEEDED)
     found.notes += [f"table read: {table.name}", *records.notes]
     for record in records:
@@ -56,15 +56,28 @@ def import_inbreast(source: Path, options: Options, progress: Progress | None) -
         if not number:
             found.reject(f"{table.name} line {record.line}", "no number of a file: an empty row, or the totals below the table")
             continue
-        listed.add(number)
+        rows[number].append(record)
+        if len(rows[number]) > 1:
+            found.reject(f"{table.name} line {record.line}", f"the same image as a row above: {number}")
+    unread: list[str] = []
+    for number, own in rows.items():
         if number not in files:
-            found.reject(f"{table.name} line {record.line}", f"no image {number}_..._ANON.dcm (or {number}.png) here")
+            found.reject(f"{table.name} line {own[0].line}", f"no image {number}_..._ANON.dcm (or {number}.png) here")
             continue
-        lesions = _lesions(found, outlines[number], odd_types) if number in outlines else []
-        candidates.append(_candidate(found, record, number, files[number], lesions))
+        differing = contradiction(own, ("Laterality", "View"))
+        if differing:
+            found.reject(files[number], differing)
+            continue
+        lesions = _lesions(outlines[number], odd_types, unread) if number in outlines else []
+        candidates.append(_candidate(found, own, number, files[number], lesions))
     for number, path in files.items():
-        if number not in listed:
+        if number not in rows:
             found.reject(path, f"not listed in {table.name}")
+    if unread:
+        found.notes.append(
+            f"warning: {counted(len(unread), 'file')} of outlines cannot be read, their images are imported without them: "
+            f"{first_few(unread, 5, '; ')}"
+        )
     if odd_types:
         names = ", ".join(f"{shown(name)} ({count})" for name, count in odd_types.most_common(5))
         found.notes.append(
@@ -98,6 +111,18 @@ def _number(path: Path) -> str:
     return match[1] if match is not None else ""
 
 
+def _not_understood(path: Path) -> str:
+    number = re.match(r"[0-9]+", path.stem)
+    if number is None:
+        return "its name does not begin with a number of INbreast"
+    if not 6 <= len(number[0]) <= 10:
+        return f"its name begins with {number[0]}: expected a number of INbreast, of 6 to 10 digits"
+    return (
+        f"its name goes on with {shown(path.stem[len(number[0]) :])}: expected nothing after the number {number[0]}, or the "
+        f"patient as 16 digits and letters a to f ({number[0]}_0123456789abcdef_MG_R_CC_ANON)"
+    )
+
+
 def patient_tokens(tree: Tree) -> dict[str, str]:
     """The patient in the name of each file that has one, by the file's number."""
     found = {}
@@ -118,12 +143,13 @@ def _table(source: Path, tree: Tree) -> Path:
     raise BadManifest(f"{source}: expected INbreast.csv (columns {', '.join(_NEEDED)}) beside AllDICOMs, it is missing{old}.")
 
 
-def _candidate(found: Collection, record: Record, number: str, path: Path, lesions: list[Lesion]) -> Candidate:
+def _candidate(found: Collection, rows: list[Record], number: str, path: Path, lesions: list[Lesion]) -> Candidate:
+    record = joined(rows)
     match = _NAME.fullmatch(path.stem)
     token = match[2].lower() if match is not None and match[2] else ""
     named = _SIDE_AND_VIEW.search(path.stem)
     view = record["View"].upper() or (named[2].upper() if named else "")
-    grade = record["Bi-Rads"].lower().removesuffix(".0")
+    grade = found.worst(number, [row["Bi-Rads"].lower().removesuffix(".0") for row in rows])
     row: dict[str, Any] = {
         "patient_id": found.patient(token or path.stem),
         "laterality": record["Laterality"][:1].upper() or (named[1].upper() if named else ""),
@@ -134,14 +160,14 @@ def _candidate(found: Collection, record: Record, number: str, path: Path, lesio
     return Candidate(path, row, lesions)
 
 
-def _lesions(found: Collection, path: Path, odd: Counter[str]) -> list[Lesion]:
+def _lesions(path: Path, odd: Counter[str], unread: list[str]) -> list[Lesion]:
     """The outlines of an XML file (a property list); nothing in it is ever evaluated."""
     try:
         content = plistlib.loads(read_bytes(path, LARGE), fmt=plistlib.FMT_XML)
         regions = content["Images"][0]["ROIs"]
         return [_lesion(region, odd) for region in regions]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, ExpatError) as error:
-        found.reject(path, f"its outlines cannot be read ({type(error).__name__}: {error}); the image is imported without them")
+        unread.append(f"{path.name} ({type(error).__name__}: {error})")
         return []
 
 

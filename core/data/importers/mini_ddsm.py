@@ -52,8 +52,8 @@ def import_mini_ddsm(source: Path, options: Options, progress: Progress | None) 
         if path is None:
             found.reject(where, f"no image {shown(record['fullPath'] or record['fileName'])} here")
             continue
-        if path in used:
-            found.reject(where, f"the same image as a row above: {path.name}")
+        if path in used and all(each.path != path for each in candidates):
+            found.reject(where, f"the mask of a row above: {path.name}")
             continue
         used.add(path)
         pathology = UNMARKED if status == MALIGNANT and _side(record) not in marked else status

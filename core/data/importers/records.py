@@ -67,6 +67,24 @@ def read_records(path: Path, needed: Sequence[str]) -> Records:
     return Records(path, frozenset(names), rows, list(table.notes))
 
 
+def joined(rows: Sequence[Record]) -> Record:
+    """Rows of one image as one: of each column the first cell that is not empty."""
+    cells: dict[str, str] = {}
+    for row in rows:
+        cells |= {name: value for name, value in row.cells.items() if value and name not in cells}
+    return Record(rows[0].line, cells)
+
+
+def contradiction(rows: Sequence[Record], names: Sequence[str]) -> str:
+    """Why rows of one image cannot be joined: the first of these columns in which they differ; "" where they agree."""
+    for name in names:
+        values = list(dict.fromkeys(value for row in rows if (value := row[name].upper())))
+        if len(values) > 1:
+            lines = ", ".join(str(row.line) for row in rows if row[name])
+            return f"its rows contradict each other: {name} {listed(values)} (lines {lines}). Correct the table"
+    return ""
+
+
 def has_columns(path: Path, needed: Sequence[str]) -> bool:
     """Whether a table has these columns, by its header alone where it is a CSV; no for whatever cannot be read."""
     wanted = {plain(name) for name in needed}

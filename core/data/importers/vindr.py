@@ -10,13 +10,13 @@ from typing import Any
 from core.data.importers.base import Importer, ImportReport, Options, Progress
 from core.data.importers.collection import Candidate, Collection, options_of
 from core.data.importers.merging import sound
-from core.data.importers.records import Record, Records, read_records
+from core.data.importers.records import Record, Records, contradiction, read_records
 from core.data.importers.tree import Tree
 from core.data.label_rules import worst_grade
 from core.data.lesions import Box, Lesion
 from core.data.manifest import number
 from core.errors import BadManifest
-from core.wording import counted
+from core.wording import counted, first_few
 
 _FINDINGS = ("study_id", "image_id", "breast_birads", "finding_categories", "xmin", "ymin", "xmax", "ymax")
 _BREASTS = ("study_id", "image_id", "laterality", "view_position", "breast_birads", "split")
@@ -41,15 +41,23 @@ def import_vindr(source: Path, options: Options, progress: Progress | None) -> I
     findings, breasts = _tables(source, found.tree)
     found.notes += [f"tables read: {', '.join(table.path.name for table in (findings, breasts) if table is not None)}"]
     images: dict[str, list[Record]] = defaultdict(list)
-    for table in (breasts, findings):
-        for record in table or ():
-            images[record["image_id"].lower()].append(record)
-    files = found.images_by(_id, "its name is no id of an image (32 digits and letters a to f)")
+    for record in breasts or ():
+        image = record["image_id"].lower()
+        if breasts is not None and image in images:
+            found.reject(f"{breasts.path.name} line {record.line}", f"the same image as a row above: {image}")
+        images[image].append(record)
+    for record in findings or ():
+        images[record["image_id"].lower()].append(record)
+    files = found.images_by(_id, lambda _: "its name is no id of an image (32 digits and letters a to f)")
     metadata = _metadata(found)
     candidates = []
     for image, records in images.items():
         if image not in files:
             found.reject(image, "listed in the tables, no such image here")
+            continue
+        differing = contradiction(records, ("study_id", "laterality", "view_position"))
+        if differing:
+            found.reject(files[image], differing)
             continue
         each = _candidate(found, image, records, files[image], metadata.get(image))
         if findings is None:
@@ -58,6 +66,12 @@ def import_vindr(source: Path, options: Options, progress: Progress | None) -> I
     for image, path in files.items():
         if image not in images:
             found.reject(path, "not listed in the tables")
+    flat = [str(record.line) for record in findings or () if _box(record) is None and _has_box(record)]
+    if flat:
+        found.repairs.append(
+            f"{counted(len(flat), 'box without an extent was', 'boxes without an extent were')} dropped, its finding kept "
+            f"(line {first_few(flat, 5)})"
+        )
     unseen = sum((worst_grade(each.row["birads"]) or 0) > 3 and each.row["finding_birads"] == "none" for each in candidates)
     if unseen:
         found.notes.append(
@@ -105,8 +119,8 @@ def _candidate(found: Collection, image: str, records: list[Record], path: Path,
         "exam_id": first("study_id"),
         "laterality": first("laterality")[:1].upper(),
         "view": first("view_position").upper(),
-        "split_official": first("split").lower(),
-        "birads": first("breast_birads").removeprefix("BI-RADS").strip(),
+        "split_official": ",".join(dict.fromkeys(filter(None, (record["split"].lower() for record in records)))),
+        "birads": found.worst(image, [record["breast_birads"].removeprefix("BI-RADS").strip() for record in records]),
         "finding_birads": str(max(grades)) if grades else "none",
         "density": first("breast_density").removeprefix("DENSITY").strip(),
     }
@@ -131,6 +145,10 @@ def _lesion(record: Record) -> Lesion | None:
         size=(int(width), int(height)) if width and height and width >= 1 and height >= 1 else None,
         note=", ".join(categories),
     )
+
+
+def _has_box(record: Record) -> bool:
+    return any(record[name] and record[name].lower() != "nan" for name in ("xmin", "ymin", "xmax", "ymax"))
 
 
 def _box(record: Record) -> Box | None:

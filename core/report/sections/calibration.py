@@ -89,8 +89,10 @@ def _calibration_of(material: Material, evaluation: Evaluation, report: Calibrat
         f"A row is of {unit}: "
         + {
             "image": "scores of images",
-            "breast": "the score of a breast is the mean of its images'",
-            "patient": "the score of a patient is the mean of her images'",
+            "breast": "the score of a breast is the mean of its images'"
+            if material.card.scored == "image"
+            else "scores of breasts",
+            "patient": f"the score of a patient is the mean of her {material.units}'",
         }[report.level]
     )
     if reference is not None:
@@ -130,7 +132,8 @@ def _decision_figure(evaluation: Evaluation, report: CalibrationReport) -> tuple
         confidence=evaluation.summary.confidence,
     )
     caption = (
-        f"Decision curve, per image, at this set's {curve.prevalence:.1%} of malignant images, scores calibrated by "
-        f"{report.frozen.method if report.frozen.method != 'none' else 'nothing'}. Band: {curve.confidence:.0%}, pointwise."
+        f"Decision curve, per {evaluation.level}, at this set's {curve.prevalence:.1%} of malignant {UNITS[evaluation.level]}, "
+        f"scores calibrated by {report.frozen.method if report.frozen.method != 'none' else 'nothing'}. "
+        f"Band: {curve.confidence:.0%}, pointwise."
     )
     return (figures.decision("decision", curve, None, caption),)

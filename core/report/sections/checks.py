@@ -38,18 +38,20 @@ def subgroups(material: Material) -> Section:
     words = SPLIT_WORDS[evaluation.split]
     text = (
         f"{counted(len(found), 'group')} on the {words} set. {len(compared)} {'was' if len(compared) == 1 else 'were'} "
-        f"compared with all other images whose value is known, in {counted(count_tests(found), 'test')}, for which the p "
-        f"values are adjusted (Holm); {len(small)} of the groups {'differs' if len(small) == 1 else 'differ'} at 0.05 after "
-        "that. A group that does not differ has not been shown to be equal: most groups are small, and groups overlap in what "
-        f"else sets them apart. {equivalence_sentence(found, evaluation.equivalence_margin, evaluation.summary.confidence)} "
+        f"compared with all other {material.units} whose value is known, in {counted(count_tests(found), 'test')}, for which "
+        f"the p values are adjusted (Holm); {len(small)} of the groups {'differs' if len(small) == 1 else 'differ'} at 0.05 "
+        "after that. A group that does not differ has not been shown to be equal: most groups are small, and groups overlap in "
+        "what else sets them apart. "
+        f"{equivalence_sentence(found, evaluation.equivalence_margin, evaluation.summary.confidence)} "
         f"{omnibus_sentence(evaluation.omnibus)}"
     )
     blocks: list[Block] = [Text(text.strip())]
     if small:
         blocks.append(Points(tuple(_gap(row) for row in small)))
-    blocks += _forests(found, evaluation.summary["auc"], words, material.patients_known)
+    blocks += _forests(found, evaluation.summary["auc"], words, material.patients_known, material.units)
     confidence = evaluation.summary.confidence
-    blocks += _subgroup_tables(found, words, material.patients_known, evaluation.equivalence_margin, confidence)
+    margin, known = evaluation.equivalence_margin, material.patients_known
+    blocks += _subgroup_tables(found, words, known, margin, confidence, material.units)
     return Section("subgroups", title, tuple(blocks))
 
 
@@ -62,7 +64,7 @@ def _gap(row: Subgroup) -> str:
     return f"{feature_title(row.feature)} {value_title(row.feature, row.value)}: {'; '.join(said)}."
 
 
-def _forests(found: Sequence[Subgroup], whole: Interval | str, words: str, known: bool) -> list[Block]:
+def _forests(found: Sequence[Subgroup], whole: Interval | str, words: str, known: bool, units: str) -> list[Block]:
     counted = "patients with a malignant image of all patients" if known else "malignant of all images"
     rows: list[tuple[str, Interval | str]] = []
     heads: list[bool] = []
@@ -82,7 +84,7 @@ def _forests(found: Sequence[Subgroup], whole: Interval | str, words: str, known
     for number, (start, end) in enumerate(_pages(heads), start=1):
         marks = frozenset(index for index, head in enumerate(heads[start:end]) if head)
         caption = (
-            f"AUC of images in subgroups of the {words} set; in brackets {counted}. "
+            f"AUC of {units} in subgroups of the {words} set; in brackets {counted}. "
             "Grey: the whole set with its interval; dotted: chance."
         )
         name = f"subgroups-{number}"
@@ -102,7 +104,9 @@ def _pages(heads: Sequence[bool]) -> list[tuple[int, int]]:
     return [*cuts, (start, len(heads))] if len(heads) > start else cuts
 
 
-def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin: float, confidence: float) -> list[Table]:
+def _subgroup_tables(
+    found: Sequence[Subgroup], words: str, known: bool, margin: float, confidence: float, units: str
+) -> list[Table]:
     """The metrics of every group, and what was tested of them."""
     rows: list[tuple[str, ...]] = []
     gaps: list[tuple[str, ...]] = []
@@ -134,18 +138,18 @@ def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin:
     )
     head = ("Group", "Images", *(("Patients",) if known else ()), "AUC", "Sensitivity", "Specificity")
     tables = [
-        Table(f"Subgroups of the {words} set, images, {confidence:.0%} intervals.", head, tuple(rows), note=note, small=True)
+        Table(f"Subgroups of the {words} set, {units}, {confidence:.0%} intervals.", head, tuple(rows), note=note, small=True)
     ]
     if not gaps:
         return tables
     note = (
-        f"The group less all other images whose value is known; p adjusted for the {counted(count_tests(found), 'test')} of "
+        f"The group less all other {units} whose value is known; p adjusted for the {counted(count_tests(found), 'test')} of "
         f"the table (Holm). Not in it: an unknown value, and groups with fewer than {MIN_PATIENTS} "
         f"{'patients' if known else 'images'} of a class, or whose others have fewer. A dash: too few for this metric. Kinds "
         "of lesions are compared by sensitivity, among malignant images. Differs: an adjusted p below 0.05. Equivalent: the "
         f"whole interval lies within ±{margin:g}, the margin that was set; with neither word, nothing is shown."
     )
-    caption = f"Subgroups of the {words} set, differences from the other images, {confidence:.0%} intervals."
+    caption = f"Subgroups of the {words} set, differences from the other {units}, {confidence:.0%} intervals."
     heads = ("Group", "AUC", "Sensitivity", "Specificity")
     return [*tables, Table(caption, heads, tuple(gaps), note=note, marked=frozenset(marked), small=True)]
 

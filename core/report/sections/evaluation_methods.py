@@ -22,8 +22,8 @@ def evaluation_methods(material: Material) -> Section:
     samples = resamples_of(settings) if material.shown is None else material.shown.summary.samples
     by_view = ", of images that of their view" if test is not None and test.thresholds.own else ""
     levels = (
-        "Metrics are reported at image, breast (CC and MLO together) and patient level, each with the threshold frozen for "
-        f"that level{by_view}."
+        f"Metrics are reported at {'image, ' if material.card.scored == 'image' else ''}breast (CC and MLO together) and "
+        f"patient level, each with the threshold frozen for that level{by_view}."
         if known
         else "Metrics are reported by image: whose they are is not known."
     )
@@ -175,7 +175,7 @@ def subgroup_methods(material: Material) -> str:
     if not count:
         return "No group had enough data to be compared with the others."
     return (
-        "Each group is compared with all other images whose value is known; images of unknown value are shown and in no "
-        f"comparison. P values are adjusted for the {counted(count, 'test')} of the table (Holm); the two groups of a feature "
-        f"with two values are one test.{_omnibus(material)}"
+        f"Each group is compared with all other {material.units} whose value is known; those of unknown value are shown and "
+        f"in no comparison. P values are adjusted for the {counted(count, 'test')} of the table (Holm); the two groups of a "
+        f"feature with two values are one test.{_omnibus(material)}"
     )

@@ -72,8 +72,14 @@ def _model(material: Material) -> str:
     height, width = material.config.preprocessing.shape
     return (
         f"{material.architecture}, {starting_weights(material)}, input {height} × {width} px, "
-        f"one image at a time. {_order(material)}"
+        f"{_at_a_time(material)}. {_order(material)}"
     )
+
+
+def _at_a_time(material: Material) -> str:
+    if material.card.scored == "image":
+        return "one image at a time"
+    return f"all images of a breast together, fused by {material.config.model.fusion}"
 
 
 def _order(material: Material) -> str:

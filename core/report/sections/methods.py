@@ -120,7 +120,7 @@ def model(material: Material) -> Section:
         ("Parameters", "–" if parameters is None else f"{parameters:,}"),
         ("Starting weights", starting_weights(material)),
         *(() if record is None or record.source == "none" else (("Loaded of them", loaded_weights(record)),)),
-        ("Input", f"one grey image, {height} × {width} px (height × width)"),
+        ("Input", f"{_input(material)}, {height} × {width} px (height × width)"),
         ("Output", "one logit; its logistic is the score, P(malignant)"),
         ("Dropout before the last layer", f"{material.config.model.dropout:g}"),
     ]
@@ -255,14 +255,26 @@ def _machine(material: Material) -> str:
     return ", ".join(parts)
 
 
+def _input(material: Material) -> str:
+    if material.card.scored == "image":
+        return "one grey image"
+    return f"the grey images of a breast, whose pooled features are fused ({material.config.model.fusion}), each"
+
+
 def output(material: Material) -> Section:
     """What comes out, and how the threshold was found."""
-    text = "The model gives each image a score between 0 and 1; a score at or above the threshold is called malignant." + (
-        " At breast and patient level the score is the mean of the images' scores, and the label is malignant when any "
-        "image's is."
-        if material.patients_known
-        else ""
-    )
+    unit = material.card.scored
+    text = f"The model gives each {unit} a score between 0 and 1; a score at or above the threshold is called malignant."
+    if unit == "breast":
+        text += (
+            " It is made from all images of the breast (same patient, side and examination); a missing view is left out. At "
+            "patient level the score is the mean of the breasts' scores. A label is malignant when any image's is."
+        )
+    elif material.patients_known:
+        text += (
+            " At breast and patient level the score is the mean of the images' scores, and the label is malignant when any "
+            "image's is."
+        )
     blocks = [
         Text(text),
         Text(f"{_rule(material)} Decisions use raw scores; calibration, where there is one, only turns a score into a risk."),

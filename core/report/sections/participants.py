@@ -7,6 +7,7 @@ from collections import Counter
 import pandas as pd
 
 from core.data import LABELS, SPLITS
+from core.evaluate import Evaluation
 from core.metrics.features import feature_title, value_title
 from core.metrics.levels import UNITS
 from core.report.document import Box, Flow, Section, Table
@@ -59,7 +60,7 @@ def _flow(material: Material) -> Flow:
         else:
             lines = (
                 _size(material, evaluation.patients, evaluation.images),
-                _called(evaluation.images, evaluation.summary.counts),
+                _called(evaluation),
                 *((_chosen_on(material),) if split == "val" and material.epochs else ()),
             )
             scored.append(Box("Scored", lines))
@@ -95,9 +96,10 @@ def _chosen_on(material: Material) -> str:
     return f"{times(count)} in training: chose the epoch, threshold and calibration" if count else ""
 
 
-def _called(images: int, counts: object) -> str:
-    called = getattr(counts, "tp", 0) + getattr(counts, "fp", 0)
-    return f"{called:,} of {images:,} called malignant"
+def _called(evaluation: Evaluation) -> str:
+    counts, rows = evaluation.summary.counts, evaluation.summary.rows
+    what = "" if evaluation.level == "image" else " breasts"
+    return f"{counts.tp + counts.fp:,} of {rows:,}{what} called malignant"
 
 
 def _characteristics(material: Material) -> Table:

@@ -149,21 +149,23 @@ def _optimism(material: Material) -> list[Block]:
         "from those of both sets."
     )
     level = f"{test.summary.confidence:.0%} intervals"
-    return [Text(f"From validation to test, images, {level}: {', '.join(sentences)}. {note}")]
+    return [Text(f"From validation to test, {material.units}, {level}: {', '.join(sentences)}. {note}")]
 
 
 def _curves(material: Material, evaluation: Evaluation) -> list[Block]:
     frame, threshold, words = evaluation.predictions, evaluation.threshold, SPLIT_WORDS[evaluation.split]
     malignant, by_view = frame["label"] == "malignant", evaluation.thresholds
     at = f"thresholds by view ({by_view.words})" if by_view.own else "threshold"
-    counts = figures.confusion("confusion", evaluation.summary.counts, f"Confusion matrix at the frozen {at}, {words} images.")
+    counts = figures.confusion(
+        "confusion", evaluation.summary.counts, f"Confusion matrix at the frozen {at}, {words} {material.units}."
+    )
     moved = " Each less its view's threshold, plus the common one, so that one line parts them." if by_view.own else ""
     spread = figures.histogram(
         "scores",
         malignant,
         by_view.shifted(frame["score"], frame["view"]),
         threshold,
-        f"Scores of benign and malignant images, {words} set.{moved}",
+        f"Scores of benign and malignant {material.units}, {words} set.{moved}",
     )
     below = Row((counts, spread))
     # The same rule as for the metrics: no curve of a class that is too small to tell about.
@@ -181,13 +183,14 @@ def _curves(material: Material, evaluation: Evaluation) -> list[Block]:
     confidence = evaluation.summary.confidence
     band = roc_band(frame["label"], frame["score"], frame["patient_id"], samples=_BAND_SAMPLES, confidence=confidence)
     caption = (
-        f"ROC curves, images. Dots: the frozen threshold{beside}. Band: {confidence:.0%}, pointwise, "
+        f"ROC curves, {material.units}. Dots: the frozen threshold{beside}. Band: {confidence:.0%}, pointwise, "
         f"{'patients' if material.patients_known else 'images'} resampled {_BAND_SAMPLES} times, {words} set."
     )
     curves = {
         name: precision_recall(found.predictions["label"], found.predictions["score"]) for name, found in with_auc.items()
     }
-    lines = "Precision and recall, images. Dotted: the share of malignant images, what chance would give."
+    units = material.units
+    lines = f"Precision and recall, {units}. Dotted: the share of malignant {units}, what chance would give."
     above = Row(
         (
             figures.roc_curve("roc", rocs, points, band, caption),

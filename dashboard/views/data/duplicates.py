@@ -37,7 +37,8 @@ def side_by_side(found: CheckReport, manifest: Path, page: str) -> None:
         return
     st.markdown(f"## Copies: {counted(len(groups), 'group')}", anchors=False)
     pages = -(-len(groups) // GROUPS)
-    number = widgets.whole("Page of copies", 1, pages, "data:copies", default=1) if pages > 1 else 1
+    with st.columns([1, 3])[0]:
+        number = widgets.whole("Page of copies", 1, pages, "data:copies", default=1) if pages > 1 else 1
     shown = groups[(number - 1) * GROUPS : number * GROUPS]
     frame = test_set_access.visible(page, manifest)
     for place, problem in enumerate(shown):

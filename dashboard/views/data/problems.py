@@ -70,7 +70,8 @@ def _group(kind: str, problems: list[Problem], manifest: Path) -> None:
         st.markdown(f"**{title}** · {counted(len(rows), 'row')}" if rows else f"**{title}**")
         for problem in problems[:SHOWN]:
             message = problem.message if on else test_set_access.redacted(problem, manifest)
-            st.text(message.replace(f"{settings.workspace()}{os.sep}", ""))  # paths start at the workspace, as elsewhere
+            message = message.replace(f"{settings.workspace()}{os.sep}", "")  # paths start at the workspace, as elsewhere
+            st.text(message if problem.rows else message[:1].upper() + message[1:])  # of rows: it begins with a file's name
         if len(problems) > SHOWN:
             st.markdown(f"And {len(problems) - SHOWN:,} more: `python -m core data check` lists them all.")
         if rows and kind not in ("missing_file", "excluded", "unlabelled", "missing_split"):

@@ -26,7 +26,7 @@ def show() -> None:
     with middle:
         split = widgets.segmented("Split", external.splits_of(run), "evaluate:split")
     with right:
-        levels = LEVELS if _patients_known(run, split) else {"image": LEVELS["image"]}
+        levels = _levels(run, split)
         level = widgets.segmented(
             "Count per", levels, "evaluate:level", help="Scores of one breast, or one patient, are averaged."
         )
@@ -50,6 +50,15 @@ def show() -> None:
         notices.info(summary)
         return
     studio(Context(run, found, summary))
+
+
+def _levels(run: Run, split: str) -> dict[str, str]:
+    """What can be counted: images, breasts and patients, as far as the model scores and anybody knows them."""
+    levels = LEVELS if _patients_known(run, split) else {"image": LEVELS["image"]}
+    with suppress(LabError):  # a damaged card is said below
+        if run.model_card().scored == "breast":
+            return {level: words for level, words in LEVELS.items() if level != "image"}
+    return levels
 
 
 def _patients_known(run: Run, split: str) -> bool:

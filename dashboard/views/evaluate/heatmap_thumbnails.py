@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.errors import LabError
-from core.prediction import Prediction
+from core.prediction import BreastImage, Prediction
 from core.runs import Run
 from dashboard.cache import images
 from dashboard.state import models, tasks
 from dashboard.state.tasks import Report, Task
 
 if TYPE_CHECKING:
+    from core.gradcam import Evidence, Heatmap
     from core.predict import Predictor
 
 LINE = 3  # px, round the hot places: seen on a thumbnail, too
@@ -80,6 +81,16 @@ def judged(model: Predictor, path: str) -> Prediction:
     return model.predict_prepared(prepared, mammogram, source=image.source)
 
 
+def _explained(model: Predictor, path: str) -> tuple[Prediction | BreastImage, Heatmap | Evidence]:
+    """The image with its heatmap; for a model of two views as a part of its breast."""
+    if model.judges_breasts:
+        from core.predict_breasts import heatmap_of, predict_breast_of
+
+        return heatmap_of(model, predict_breast_of(model, path), path)
+    prediction = judged(model, path)
+    return prediction, model.explain(prediction, method="auto", target="malignant")
+
+
 def _start(run: Run, store: dict[str, Heat], paths: Sequence[str]) -> None:
     """One thread per run; what is asked for while it works is asked for again at the next look."""
 
@@ -88,8 +99,7 @@ def _start(run: Run, store: dict[str, Heat], paths: Sequence[str]) -> None:
         for done, path in enumerate(paths):
             report(done, len(paths))
             try:
-                prediction = judged(model, path)
-                found = model.explain(prediction, method="auto", target="malignant")
+                prediction, found = _explained(model, path)
             except LabError as error:
                 store[path] = Heat(b"", str(error))
                 continue

@@ -7,6 +7,7 @@ import streamlit as st
 from core.evaluate.further import FurtherColumn
 from core.metrics import Interval, Shortcut, ShortcutAudit
 from core.metrics.features import ALL, feature_title, feature_words
+from core.metrics.levels import UNITS
 from core.metrics.shortcut_columns import OF_PATIENT
 from core.metrics.shortcut_results import metadata_words
 from core.plots import forest_figure
@@ -43,7 +44,8 @@ def shortcuts(context: Context) -> None:
         _bars(audit)
     with right:
         _audit_table(audit)
-    notes = [] if context.level == "image" else ["By images, whatever the level above."]
+    unit = context.found.level
+    notes = [] if context.level == unit else [f"By {UNITS[unit]}, whatever the level above."]
     if audit.left_out:
         names = ", ".join(feature_words(name) for name in audit.left_out)
         notes.append(f"Left out, since they are the same in all images or different in nearly every image: {names}.")

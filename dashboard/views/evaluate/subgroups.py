@@ -15,6 +15,7 @@ from core.evaluate.subgroup_tests import (
 )
 from core.metrics import Interval, Subgroup
 from core.metrics.features import feature_title, value_title
+from core.metrics.levels import UNITS
 from core.plots import forest_figure
 from core.wording import counted, p_value, plain
 from dashboard.state import widgets
@@ -129,7 +130,8 @@ def _names(found: tuple[Tested, ...]) -> str:
 
 
 def _caption(context: Context, rows: tuple[Subgroup, ...]) -> None:
-    notes = [] if context.level == "image" else ["By images, whatever the level above."]
+    unit = context.found.level
+    notes = [] if context.level == unit else [f"By {UNITS[unit]}, whatever the level above."]
     now = context.now(context.found.summary)
     if now != context.found.threshold:
         notes.append(f"At the earlier threshold {context.found.threshold:.3f}; in use now: {now:.3f}.")

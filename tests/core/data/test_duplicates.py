@@ -58,6 +58,10 @@ def test_each_kind_is_reported_in_words(frame: pd.DataFrame) -> None:
         (["benign (1).png", "benign (2).png"], []),
         (["x1_aug_3.png", "x1.png", "x2.png"], [(0, 1)]),
         (["case7_jpg.rf.0123456789abcdef0123456789abcdef.jpg", "case7_jpg.rf.fedcba9876543210fedcba9876543210.jpg"], [(0, 1)]),
+        (["case7.jpg", "case7_jpg.rf.0123456789abcdef0123456789abcdef.jpg", "case8.jpg"], [(0, 1)]),
+        (["case7.png", "case7-copy.png", "case7 - Copy (2).png", "case7 copy 3.png", "case7_copy.png"], [(0, 1, 2, 3, 4)]),
+        (["x1_aug_3-copy.png", "x1 (2).png", "x2.png"], [(0, 1)]),
+        (["photocopy.png", "photo.png", "copy.png"], []),
         (["a.png", "b.png"], []),
     ],
 )

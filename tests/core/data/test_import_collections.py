@@ -15,6 +15,7 @@ from builders.cbis_tree import dicom_tree
 from core.data.identity import nobody_known, without_patient
 from core.data.importers import IMPORTERS, ImportReport, import_data
 from core.data.importers.recognition import recognise
+from core.data.label_rules import relabel
 from core.data.lesions import lesion_boxes, lesions_of
 from core.data.manifest import read_manifest, write_manifest
 from core.data.splits import leaking_patients
@@ -48,6 +49,23 @@ def labels(report: ImportReport) -> dict[str, str]:
 
 
 # ---------------------------------------------------------------- all of them
+
+
+def test_rows_of_one_image_that_contradict_each_other_are_one_with_the_worst_label(tmp_path: Path) -> None:
+    tree = trees.cdd_cesm(tmp_path)
+    header = "Image_name,Patient_ID,Side,View,Type,Age,Breast density (ACR),BIRADS,Findings,Machine,"
+    header += "Pathology Classification/ Follow up"
+    rows = ["P1_L_DM_CC,1,L,CC,DM,44,c,2,,GE,Benign", "P1_L_DM_CC,1,L,CC,DM,44,c,5,,GE,Malignant"]
+    rows += ["P1_R_DM_MLO,1,R,MLO,DM,44,c,1,,GE,Normal", "P2_R_DM_CC,2,R,CC,DM,61,a,3,,GE,Benign"]
+    rows += ["P2_R_DM_CC,4,R,CC,DM,61,a,3,,GE,Benign"]
+    (tree / "Radiology manual annotations.xlsx").unlink()
+    (tree / "t.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
+    report = import_data("cdd-cesm", tree)
+    assert labels(report) == {"P1_L_DM_CC": "malignant", "P1_R_DM_MLO": "benign"}
+    assert report.repairs == ["1 image has rows with several labels: the worst is taken (P1_L_DM_CC.jpg)"]
+    said = reasons(report)
+    assert "P1_L_DM_CC.jpg: the same image as a row above" in said
+    assert "P2_R_DM_CC.jpg: its rows name several patients (cdd-cesm:P2, cdd-cesm:P4)" in said
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -161,10 +179,46 @@ def test_inbreast_damaged_outlines_cost_the_outlines_only(tmp_path: Path) -> Non
     next(tree.rglob("20000002.xml")).write_bytes(b"<plist><dict>")
     next(tree.rglob("20000005.xml")).write_text('<!DOCTYPE a [<!ENTITY b "c">]><plist/>', encoding="utf-8")
     report = import_data("inbreast", tree)
-    assert len(report.frame) == 5 and reasons(report).count("its outlines cannot be read") == 2
+    assert len(report.frame) == 5 and "xml" not in reasons(report), "their images are not left out"
+    (note,) = (note for note in report.notes if "cannot be read" in note)
+    assert note.startswith("warning: 2 files of outlines") and "20000002.xml" in note and "20000005.xml" in note
     next(tree.rglob("INbreast.csv")).rename(tmp_path / "INbreast.xls")
     with pytest.raises(BadManifest, match="save its first sheet as INbreast"):
         import_data("inbreast", tree)
+
+
+def test_inbreast_rows_of_one_image_become_one(tmp_path: Path) -> None:
+    tree = trees.inbreast(tmp_path)
+    next(tree.rglob("20000002.xml")).write_bytes(b"<plist><dict>")
+    table = next(tree.rglob("INbreast.csv"))
+    rows = [
+        "r;r;R;CC;201001;20000001;3;",
+        "r;r;L;MLO;201001;20000002;3;2",
+        "r;r;R;CC;201001;20000003;1;5",
+        "r;r;L;;;20000004;;2",
+    ]
+    table.write_bytes(b"\r\n".join([table.read_bytes(), *(row.encode() for row in rows)]))
+    report = import_data("inbreast", tree)
+    assert report.frame["path"].is_unique
+    made = {name[:8]: row.birads for name, row in by_name(report).items()}
+    assert made == {"20000001": "1", "20000002": "4a", "20000003": "5", "20000005": "6"}
+    assert reasons(report).count("the same image as a row above") == 4
+    assert "its rows contradict each other: Laterality R, L (lines 5, 12)" in reasons(report)
+    assert "2 images have rows with several BI-RADS categories: the highest is taken (20000002, 20000003)" in report.repairs
+    assert sum("20000002.xml" in note for note in report.notes) == 1
+
+
+def test_inbreast_outlines_outside_are_dropped_and_odd_names_explained(tmp_path: Path) -> None:
+    tree = trees.inbreast(tmp_path)
+    xml = next(tree.rglob("20000002.xml"))
+    xml.write_bytes(xml.read_bytes().replace(b"(5, 6)", b"(500, 6)"))
+    whole = next(tree.rglob("20000003*.dcm"))
+    whole.rename(whole.with_name("20000003_aaaa1_MG_R_CC_ANON.dcm"))
+    report = import_data("inbreast", tree)
+    rows = {name[:8]: row for name, row in by_name(report).items()}
+    assert [len(lesion.polygon) for lesion in lesions_of(rows["20000002"])] == [4, 0]
+    assert "1 lesion outside of the image: the outline was dropped" in report.repairs
+    assert "goes on with '_aaaa1_MG_R_CC_ANON': expected nothing after the number 20000003" in reasons(report)
 
 
 # ---------------------------------------------------------------- VinDr-Mammo
@@ -223,6 +277,36 @@ def test_vindr_needs_only_one_of_its_tables(tmp_path: Path) -> None:
     assert len(import_data("vindr", tree).frame) == 11
 
 
+def test_vindr_rows_that_contradict_each_other_are_told(tmp_path: Path) -> None:
+    tree = trees.vindr(tmp_path)
+    table = tree / "breast-level_annotations.csv"
+    rows = table.read_text(encoding="utf-8").splitlines()
+    rows.append(rows[1].replace("BI-RADS 4", "BI-RADS 5").replace("training", "test"))
+    rows.append(rows[5].replace("BI-RADS 1", "BI-RADS 4"))
+    rows.append(rows[6].replace(",L,", ",R,"))
+    rows.append(rows[7])
+    table.write_text("\n".join(rows), encoding="utf-8")
+    report = import_data("vindr", tree)
+    made = {name[-4:]: row for name, row in by_name(report).items()}
+    assert len(made) == 10 and made["e3e9"].birads == "5" and made["e7d1"].label == "malignant"
+    assert any(text.startswith("2 images have rows with several BI-RADS categories") for text in report.repairs)
+    assert made["e3e9"].split == "train" and made["e3e9"].split_official == "training,test"
+    assert any("1 patient stood in several parts" in text and "1 image stood in both" in text for text in report.repairs)
+    said = reasons(report)
+    assert "its rows contradict each other: laterality L, R" in said
+    assert said.count("breast-level_annotations.csv line") == 4 and said.count("the same image as a row above") == 4
+
+
+def test_vindr_boxes_without_extent_are_counted(tmp_path: Path) -> None:
+    tree = trees.vindr(tmp_path)
+    table = tree / "finding_annotations.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace("30.5,5,90,40", "30.5,5,30.5,40"), encoding="utf-8")
+    report = import_data("vindr", tree)
+    assert any(text.startswith("1 box without an extent was dropped, its finding kept (line 3)") for text in report.repairs)
+    row = next(row for _, row in report.frame.iterrows() if row["finding_birads"] == "4")
+    assert [lesion.box is None for lesion in lesions_of(row)] == [False, True]
+
+
 # ---------------------------------------------------------------- CMMD
 
 
@@ -264,6 +348,37 @@ def test_cmmd_pictures_without_a_side_are_unlabelled(tmp_path: Path) -> None:
         trees.picture(tree / patient / "1-1.png")
     report = import_data("cmmd", tree)
     assert report.frame["label"].tolist() == ["", ""] and any("2 images name no side" in note for note in report.notes)
+
+
+def test_cmmd_assumes_benign_only_where_a_listed_patients_other_breast_has_no_row(tmp_path: Path) -> None:
+    tree = trees.cmmd(tmp_path)
+    for path in tree.glob("CMMD_clinicaldata*"):
+        path.unlink()
+    (tree / "CMMD_clinicaldata_revision.csv").write_text(
+        "ID1,LeftRight,Age,number,abnormality,classification,subtype\n"
+        "D1-0001,R,44,2,mass,Benign,\nD1-0002,L,50,2,mass,,\nD1-0003,L,60,2,mass,Malignant,\n",
+        encoding="utf-8",
+    )
+    shutil.rmtree(tree / "CMMD")
+    for name in ("D1-0001/L_CC", "D1-0001/R_CC", "D1-0002/L_CC", "D1-0002/R_CC", "D1-0003/L_CC", "D1-0003/1-1", "D1-0009/L_CC"):
+        trees.picture(tree / f"{name}.png")
+    report = import_data("cmmd", tree, rule="pathology-assume-normal")
+    labels = {
+        f"{Path(path).parent.name}/{Path(path).stem}": label for path, label in report.frame[["path", "label"]].to_numpy()
+    }
+    assert labels == {
+        "D1-0001/L_CC": "benign",  # assumed
+        "D1-0001/R_CC": "benign",
+        "D1-0002/L_CC": "",  # a row without a class
+        "D1-0002/R_CC": "benign",  # assumed
+        "D1-0003/L_CC": "malignant",
+        "D1-0003/1-1": "",  # perhaps the malignant breast
+        "D1-0009/L_CC": "",  # a patient of whom the table knows nothing
+    }
+    assert any("2 images are of a breast without a row in the table, and taken for benign" in note for note in report.notes)
+    assert any("(first: D1-0003/1-1.png)" in note for note in report.notes)
+    relabelled, _ = relabel(import_data("cmmd", tree).frame, "pathology-assume-normal")
+    assert relabelled["label"].tolist() == report.frame["label"].tolist()
 
 
 # ---------------------------------------------------------------- Huang and Lin
@@ -388,5 +503,5 @@ def test_cesm_takes_low_energy_images_only(tmp_path: Path) -> None:
     rows = by_name(report)
     assert (rows["P1_L_DM_CC"].birads, rows["P1_L_DM_CC"].density, rows["P1_L_DM_CC"].patient_id) == ("5", "C", "cdd-cesm:P1")
     said = reasons(report)
-    assert "the twin of a low-energy one" in said and "a further row of P1_L_DM_CC.jpg" in said
+    assert "the twin of a low-energy one" in said and "P1_L_DM_CC.jpg: the same image as a row above" in said
     assert "no image 'P3_R_DM_CC' here" in said and "P9_L_DM_CC.jpg: not listed" in said

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
+import numpy as np
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.config import DataConfig
 from core.data.duplicates import Duplicate
 from core.data.manifest import SPLITS
-from core.data.repair import repair_splits
+from core.data.repair import repair_splits, repaired
 
 SHARES = {"val_fraction": 0.2, "test_fraction": 0.2, "seed": 0}
 
@@ -80,3 +85,21 @@ def test_a_manifest_without_a_split_gets_one_that_keeps_copies_together() -> Non
     after = done.frame["split"].tolist()
     assert set(after) == set(SPLITS) and all(after[number] == after[number + 30] for number in range(15))
     assert "had no split" in done.notes[0]
+
+
+def test_excluded_images_link_nothing_and_are_not_read(tmp_path: Path) -> None:
+    frame = frame_of([0, 0, 1, 2, 3], ["train", "test", "val", "train", "test"], [True, False, True, False, True])
+    frame["path"] = [str(tmp_path / name) for name in ("a.png", "b.png", "c.png", "d.png", "e.png")]
+    for number, path in enumerate(frame["path"]):
+        cv2.imwrite(path, np.full((100, 80), 40 * number + 20, np.uint8))
+    frame["excluded"] = ["", "blurred", "", "", ""]
+    Path(frame["path"].iloc[1]).write_bytes(b"not read")
+    done = repaired(frame, DataConfig())
+    assert done.moved == () and done.frame["split"].tolist() == frame["split"].tolist()
+    assert done.notes[-1] == "1 excluded image not looked at"
+    assert repaired(frame.assign(excluded=""), DataConfig()).moved != ()
+
+
+def test_images_without_a_split_among_others_are_counted() -> None:
+    frame = frame_of([0, 1, 2], ["train", "", "test"], [True, False, True])
+    assert "1 image has no split" in repair_splits(frame, [], **SHARES).notes[-1]

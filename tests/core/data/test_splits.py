@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from core.data.identity import spelling
-from core.data.splits import assign_splits, require_no_leakage, require_trainable
+from core.data.splits import assign_splits, patients_written_apart, require_no_leakage, require_trainable
 from core.errors import BadManifest, Leakage
 
 
@@ -188,3 +188,37 @@ def test_images_without_a_label_are_in_no_split_and_change_none() -> None:
     assert found.attrs["notes"][0].startswith("5 images without a label are left out of training")
     with pytest.raises(BadManifest, match="no image has a label"):
         assign_splits(unknown, 0.2, 0.2, 0)
+
+
+def test_a_patient_written_in_two_ways_in_two_splits_is_refused() -> None:
+    rows = pd.DataFrame(
+        {
+            "path": [f"/{number}.png" for number in range(8)],
+            "label": ["benign", "malignant"] * 4,
+            "patient_id": ["P-001", "b", "c", "d", "p001", "P 1", "g", "h"],
+            "split": ["train"] * 4 + ["val"] * 4,
+        }
+    )
+    (apart,) = patients_written_apart(rows)
+    assert (apart.names, apart.splits, apart.rows) == (("P 1", "P-001", "p001"), ("train", "val"), (0, 4, 5))
+    with pytest.raises(Leakage, match=r"1 patient may stand in several splits.*'P 1' and 'P-001' and 'p001'.*data repair"):
+        require_trainable(rows)
+    require_trainable(rows, allow_leakage=True)
+    assert patients_written_apart(rows.assign(split="train")) == []
+    assert patients_written_apart(rows.assign(patient_id=["unknown", "b", "c", "d", "Unknown", "f", "g", "h"])) == []
+    same = rows.assign(patient_id=["P-001", "b", "c", "d", "P-001", "p001", "g", "h"])
+    assert patients_written_apart(same) == [], "it is among leaking_patients"
+
+
+def test_files_without_a_patient_are_no_patient_in_two_ways() -> None:
+    paths = ["/train/img-01.png", "/train/b.png", "/val/img01.png", "/val/d.png"]
+    rows = pd.DataFrame(
+        {
+            "path": paths,
+            "label": ["benign", "malignant"] * 2,
+            "patient_id": ["img-01", "b", "img01", "d"],
+            "split": ["train", "train", "val", "val"],
+        }
+    )
+    assert patients_written_apart(rows) == []
+    require_trainable(rows)

@@ -53,6 +53,14 @@ def test_names_that_lead_elsewhere_or_that_not_every_system_takes_are_refused(tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["...zip", "..zip", "a:b?.zip", "con.zip", "x" * 300 + ".zip", "a .zip"])
+def test_the_name_of_an_archive_among_others_is_no_more_trusted_than_those_inside(tmp_path: Path, name: str) -> None:
+    (tmp_path / "up" / "victim").mkdir(parents=True)
+    with pytest.raises(BadUpload, match="expected plain names"):
+        unpack([(name, archive(("victim/x.png", b"1"))), ("q.png", io.BytesIO(b"2"))], tmp_path / "up" / "mine", LIMITS)
+    assert [path.name for path in (tmp_path / "up").rglob("*")] == ["victim"]
+
+
 def test_links_passwords_repeated_names_and_files_that_are_folders_are_refused(tmp_path: Path) -> None:
     link = zipfile.ZipInfo("a.png")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16

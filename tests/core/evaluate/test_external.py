@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from builders.external_set import external_rows, write_external
 from builders.fake_run import FakePredictor, FakeRun, make_run
 from builders.saved_run import make_saved_run
+from builders.textured import textured_breast
 
+from benchmarks.alterations import ALTERATIONS
 from core.data import write_manifest
+from core.data.copies.store import delete_fingerprints
 from core.errors import BadManifest, BadRun, NotEnoughData
 from core.evaluate import compare_evaluations, evaluate, evaluate_external, external_splits, read_evaluation, refreeze, remake
 from core.evaluate.external import accesses_of, title_of, use_of
@@ -229,6 +234,31 @@ def test_a_name_that_no_file_could_have_is_refused(run: FakeRun, rows, tmp_path:
 def test_a_split_of_another_name_is_no_file(run: FakeRun) -> None:
     with pytest.raises(BadManifest, match="external-NAME"):
         read_evaluation(run, "../../x")
+
+
+def test_copies_of_the_runs_pictures_are_left_out_whatever_they_are_called(run: FakeRun, rows, tmp_path: Path) -> None:
+    ours, picture = run.manifest(), textured_breast(3)
+    trained = Path(ours.loc[ours["split"] == "train", "path"].iloc[0])
+    altered = ALTERATIONS["clahe"](picture[:, ::-1], np.random.default_rng(1))
+    assert cv2.imwrite(str(trained), picture) and cv2.imwrite(rows[0]["path"], altered)
+    here = ours["path"] == str(trained)
+    content = hashlib.sha256(trained.read_bytes()).hexdigest()
+    write_manifest(ours.assign(content_hash=ours["content_hash"].where(~here, content)), run.path / "manifest.csv")
+    found = scored_on(run, rows, tmp_path)
+    left = [item for item in found.excluded if item.kind == OVERLAP]
+    assert [(item.path, item.reason) for item in left] == [
+        (rows[0]["path"], "the run was trained on a copy of this picture"),
+        (rows[1]["path"], "another image of its patient: the run was trained on a copy of this picture"),
+    ]
+    assert found.images == 22 and found.external.doubts == ()
+    trained.unlink()  # its fingerprint is known
+    assert scored_on(run, rows, tmp_path).images == 22
+    delete_fingerprints()
+    again = scored_on(run, rows, tmp_path)
+    assert again.images == 24
+    assert again.external.doubts == (
+        f"1 of the run's {len(ours)} images is gone, changed or unreadable: copies of it were not looked for",
+    )
 
 
 # ---------------------------------------------------------------- accesses

@@ -380,7 +380,7 @@ def test_score_cam_tries_the_feature_maps_that_vary_most(model: Classifier, pixe
             weights.append(float(model(images * mask)))
     weights = np.exp(weights) / np.exp(weights).sum()
     expected = (weights[:, None, None] * features.numpy()[best]).sum(axis=0)
-    np.testing.assert_allclose(score_cam(model, images, features, "malignant", 3, None), expected, rtol=1e-4)
+    np.testing.assert_allclose(score_cam(model, images, features, "malignant", 3, None, model), expected, rtol=1e-4)
 
 
 def test_progress_of_score_cam_ends_at_the_number_of_feature_maps(model: Classifier, pixels: NDArray[np.uint8]) -> None:

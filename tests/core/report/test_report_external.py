@@ -172,6 +172,9 @@ def test_where_no_patient_is_known_images_are_spoken_of(run: FakeRun, tmp_path: 
     write_external(tmp_path / "third", [row | {"patient_id": Path(row["path"]).stem} for row in rows])
     evaluate_external(run, tmp_path / "third" / "other.csv", "third", predictor=FakePredictor(run.card))
     text = text_of(gather(run))
-    assert "Third: no patient of this collection is known: patients of the run were looked for by identical files only" in text
+    assert (
+        "Third: no patient of this collection is known: patients of the run were looked for by their files and pictures only"
+        in text
+    )
     assert "third (24 images, patients unknown)" in text
     assert "A test on other sources says nothing about further ones" in text

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from core.errors import BadRun, LabError, Leakage, TrainingFailed
 from core.model import load_model
 from core.runs import Run, event_log
+from core.runs.split_origin import read_split_origin
 from core.training import loop as loop_module
 from core.training.loop import train
 from core.training.timing import LoopTiming
@@ -542,6 +543,35 @@ def test_a_changed_copy_in_two_splits_is_leakage_and_what_to_do_is_said(make_run
     with pytest.raises(Leakage, match=r"1 picture in several versions stands in several splits.*data repair.*allow_leakage"):
         list(train(run))
     assert run.status().state == "failed" and not (run.path / "last.pt").exists()
+
+
+def test_copies_in_a_split_that_was_drawn_here_are_moved_together_before_the_first_step(
+    make_run: MakeRun, frame: pd.DataFrame
+) -> None:
+    drawn = make_run(rows=frame.assign(split="")).manifest()
+    apart = [drawn.index[drawn["split"] == split][0] for split in ("train", "test")]
+    picture = textured_breast(1)
+    for row, altered in zip(apart, (picture, picture[:, ::-1]), strict=True):
+        assert cv2.imwrite(drawn["path"][row], altered)
+    run = make_run(rows=frame.assign(split=""))
+    assert run.manifest()["split"].tolist() == drawn["split"].tolist()
+    seen = list(train(run))
+    (said,) = [event["message"] for event in seen if event.get("about") == "split"]
+    assert "copies of images stood on several of its sides: 1 group of images stood in several splits" in said
+    after = run.manifest().set_index("path")["split"]
+    assert after[drawn["path"][apart[0]]] == after[drawn["path"][apart[1]]]
+    moved = int((after.reindex(drawn["path"]).to_numpy() != drawn["split"].to_numpy()).sum())
+    origin = read_split_origin(run.path)
+    assert origin is not None and moved == origin.moved > 0
+    assert "moved to another set, so that copies of an image stand in one" in origin.words("patients")
+    assert run.status().state == "done" and run.model_card().leakage == ""
+
+
+def test_copies_between_a_given_test_set_and_a_drawn_validation_set_are_refused(make_run: MakeRun, frame: pd.DataFrame) -> None:
+    copied(frame)
+    run = make_run(rows=frame.assign(split=frame["split"].replace("val", "train")))
+    with pytest.raises(Leakage, match="1 picture in several versions"):
+        list(train(run))
 
 
 def test_allowed_leakage_is_warned_of_and_recorded_with_the_model_also_after_a_resume(

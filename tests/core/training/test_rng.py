@@ -12,7 +12,7 @@ import torch
 
 from core.data.batches import Batch
 from core.model import Classifier
-from core.training.rng import choose_views, mix_share, step_seed
+from core.training.rng import choose_copies, mix_share, step_seed
 from core.training.trainer import Trainer
 
 
@@ -53,10 +53,10 @@ def test_dropout_differs_between_steps_epochs_seeds_and_processes() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_views_and_blends_are_functions_of_their_place() -> None:
-    views = choose_views(1000, 3, 0, 1)
-    assert np.bincount(views, minlength=3).min() > 250
-    assert np.array_equal(views, choose_views(1000, 3, 0, 1)) and not np.array_equal(views, choose_views(1000, 3, 0, 2))
+def test_copies_and_blends_are_functions_of_their_place() -> None:
+    copies = choose_copies(1000, 3, 0, 1)
+    assert np.bincount(copies, minlength=3).min() > 250
+    assert np.array_equal(copies, choose_copies(1000, 3, 0, 1)) and not np.array_equal(copies, choose_copies(1000, 3, 0, 2))
     shares = [mix_share(0.4, 0, 1, step) for step in range(200)]
     assert shares == [mix_share(0.4, 0, 1, step) for step in range(200)]
     assert all(0.5 <= share <= 1 for share in shares) and len(set(shares)) > 190

@@ -176,7 +176,7 @@ def test_an_import_can_be_stopped_and_writes_nothing(workspace: Path, step: str)
     if step == imports.PREVIEW:
         imports.start_look(source)
         settle(imports.LOOK)
-    imports._begin(tasks.start_task(step, "Importing", endless))
+    datasets.started_here(tasks.start_task(step, "Importing", endless))
     app = open_page("data")
     button(app, "import:cancel").click().run()
     settle(step)

@@ -186,7 +186,7 @@ def test_scoring_is_one_event_which_the_page_cannot_lose() -> None:
     (select,) = [each for each in blocks.fns.values() if each.fn.__name__ == "picked"]
     event = EventData(None, {"index": 1, "value": ""})
     given, *_ = helpers.special_args(select.fn, list(range(len(select.inputs))), None, event)
-    assert given[:-1] == list(range(7)) and isinstance(given[-1], SelectData) and given[-1].index == 1
+    assert given[:-1] == list(range(8)) and isinstance(given[-1], SelectData) and given[-1].index == 1
     with_score = [each for each in blocks.config["dependencies"] if each["types"]["generator"]]
     assert len(with_score) == 7 and all(each["trigger_mode"] == "multiple" for each in with_score)
     assert not any(each["trigger_after"] is not None for each in blocks.config["dependencies"])

@@ -139,3 +139,19 @@ def rng(seed: int) -> np.random.Generator:
 
 def refuse(*arguments: object) -> Callable[[], None]:
     raise AssertionError("computed again")
+
+
+def test_the_edges_of_pictures_rotated_by_one_angle_make_no_copies() -> None:
+    along = np.linspace(2, 222, 20, dtype=np.float32)
+    edges = [(x, y) for x in along for y in (4.0 + x / 20, 208.0 + x / 20)]
+    rim = np.array([*edges, *((y, x) for x, y in edges)], np.float32).clip(0, 223)
+    inside = rng(0).uniform(40, 180, (40, 2)).astype(np.float32)
+    known, one, other = (unit(rng(seed).random((number, 64))) for seed, number in ((1, 80), (2, 40), (3, 40)))
+    first = (np.concatenate([rim, inside]), np.concatenate([known, one]))
+    second = (np.concatenate([rim, inside]), np.concatenate([known, other]))
+    assert verify.same_picture(first, first, 0)
+    assert not verify.same_picture(first, second, 0)
+
+
+def unit(descriptors: np.ndarray) -> np.ndarray:
+    return (descriptors / np.linalg.norm(descriptors, axis=1, keepdims=True)).astype(np.float32)
