@@ -39,7 +39,7 @@ def import_mini_ddsm(source: Path, options: Options, progress: Progress | None) 
             contours[record["fileName"].lower()] += _contours(record)
     marked = {_side(record) for record in records if contours[record["fileName"].lower()]}
     used: set[Path] = set()
-    candidates = []
+    candidates: list[Candidate] = []
     for record in records:
         where = f"{table.name} line {record.line}"
         path = _find(files, record["fullPath"] or record["fileName"])
