@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from core import __version__
@@ -28,10 +29,8 @@ _CHART = (256, 64)  # of the histograms, in the SVG's units
 
 def to_html(inspection: Inspection) -> str:
     """The inspection as one HTML text."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    template = environment.from_string((_HERE / "template.html").read_text(encoding="utf-8"))
     prepared = inspection.prepared
-    return template.render(
+    return _template().render(
         style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
         synthetic=inspection.meta.synthetic,
         version=__version__,
@@ -44,6 +43,12 @@ def to_html(inspection: Inspection) -> str:
         reading=[(step.name, parameter_words(step.parameters)) for step in inspection.reading],
         recipe=recipe_facts(inspection.recipe),
     )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    return environment.from_string((_HERE / "template.html").read_text(encoding="utf-8"))
 
 
 def _stage(number: int, stage: InspectedStage, inspection: Inspection) -> dict[str, Any]:

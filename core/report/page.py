@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from core import __version__
@@ -17,15 +18,19 @@ _CODE = re.compile("`([^`]+)`")
 
 def render(document: Document) -> str:
     """The report as one HTML text."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    environment.filters["prose"] = prose
-    template = environment.from_string((_HERE / "template.html").read_text(encoding="utf-8"))
-    return template.render(
+    return _template().render(
         document=document,
         numbers=Numbers.of(document),
         style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
         version=__version__,
     )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    environment.filters["prose"] = prose
+    return environment.from_string((_HERE / "template.html").read_text(encoding="utf-8"))
 
 
 def prose(text: str) -> Markup:

@@ -31,14 +31,14 @@ def draw_breast(seed: int, *, height: int = 120, width: int = 100) -> np.ndarray
     return np.where(image > 0, np.clip(image + texture, 20, 255), 0).astype(np.uint8)
 
 
-def write_images(folder: Path, patients: int = 12) -> Path:
-    """A manifest of `patients` with two PNG each, a third malignant, not split."""
+def write_images(folder: Path, patients: int = 12, *, height: int = 120, width: int = 100) -> Path:
+    """A manifest of `patients` with two PNG each, a third malignant, not split; pictures below 96 px are compared with none."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for patient in range(patients):
         for view in ("CC", "MLO"):
             path = folder / f"p{patient:02d}_{view}.png"
-            cv2.imwrite(str(path), draw_breast(2 * patient + (view == "CC")))
+            cv2.imwrite(str(path), draw_breast(2 * patient + (view == "CC"), height=height, width=width))
             label = "malignant" if patient % 3 == 0 else "benign"
             rows.append(
                 {

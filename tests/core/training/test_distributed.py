@@ -119,6 +119,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     return alone | together
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", _KINDS)
 def test_two_processes_make_the_losses_of_one_with_the_doubled_batch(runs: dict[str, Run], kind: str) -> None:
     one, two = runs[f"{kind} alone"], runs[kind]
@@ -129,6 +130,7 @@ def test_two_processes_make_the_losses_of_one_with_the_doubled_batch(runs: dict[
     assert two.model_card().best_epoch == one.model_card().best_epoch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in _KINDS if kind != "head"])  # which validates stored features
 def test_each_process_scores_its_share_of_the_validation_images(runs: dict[str, Run], kind: str) -> None:
     shares = [share.split() for share in written(runs[kind], "scored")]
@@ -138,11 +140,13 @@ def test_each_process_scores_its_share_of_the_validation_images(runs: dict[str, 
     assert len(shares[0]) == len(shares[1])
 
 
+@pytest.mark.slow
 def test_a_stop_ends_both_processes_after_the_same_step(runs: dict[str, Run]) -> None:
     assert runs["stopped"].status().state == "stopped"
     assert [event["global_step"] for event in runs["stopped"].events() if event["type"] == "step"][-1] == 3
 
 
+@pytest.mark.slow
 def test_an_error_of_the_first_process_is_raised_in_both(runs: dict[str, Run]) -> None:
     assert runs["broken"].status().state == "failed"
     assert all(error.startswith("BadManifest") for error in written(runs["broken"], "error"))

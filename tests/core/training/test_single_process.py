@@ -142,7 +142,7 @@ def test_the_order_is_another_one_each_epoch_and_the_same_each_time() -> None:
     assert np.array_equal(first, again) and not np.array_equal(first, next_one)
 
 
-@pytest.mark.parametrize("malignant", [1, 2, 4, 8, 13, 30])
+@pytest.mark.parametrize("malignant", [1, 8, *(pytest.param(count, marks=pytest.mark.slow) for count in (2, 4, 13, 30))])
 def test_weights_are_stable_from_one_in_a_hundred_to_half(malignant: int, events: Any) -> None:
     found = events(malignant, 60, training__batch_size=8)
     steps = [event["loss"] for event in found if event["type"] == "step"]

@@ -26,6 +26,12 @@ def test_without_data_there_are_two_ways_to_get_some(workspace: Path) -> None:
     assert {"Write the demo set", "Look at it"} <= {button.label for button in app.button}
 
 
+@pytest.fixture
+def small(workspace: Path) -> Path:
+    """A manifest of pictures too small to be compared with one another."""
+    return write_images(workspace / "data" / "small", height=90, width=75)
+
+
 def test_the_data_set_is_counted_and_shown(manifest: Path) -> None:
     app = open_page("data")
     assert not app.exception and not app.error
@@ -65,11 +71,11 @@ def test_counts_show_the_split_that_training_would_make(manifest: Path) -> None:
     assert any("data:counts" in element.proto.id for element in app.get("bidi_component"))
 
 
-def test_the_check_reports_a_leaking_patient(manifest: Path) -> None:
-    text = manifest.read_text(encoding="utf-8").replace("P01,L,CC,", "P01,L,CC,train").replace("P01,L,MLO,", "P01,L,MLO,test")
-    manifest.write_text(text, encoding="utf-8")
-    datasets.start_check(manifest)
-    settle(datasets.check_name(manifest))
+def test_the_check_reports_a_leaking_patient(small: Path) -> None:
+    text = small.read_text(encoding="utf-8").replace("P01,L,CC,", "P01,L,CC,train").replace("P01,L,MLO,", "P01,L,MLO,test")
+    small.write_text(text, encoding="utf-8")
+    datasets.start_check(small)
+    settle(datasets.check_name(small))
     app = open_page("data")
     app.button_group(key="data:view:widget").set_value("Problems").run()
     assert not app.exception
@@ -118,8 +124,8 @@ def endless(report: tasks.Report) -> None:
         time.sleep(0.01)
 
 
-def test_a_check_can_be_stopped_and_goes_on_when_it_is_asked_for_again(manifest: Path) -> None:
-    name = datasets.check_name(manifest)
+def test_a_check_can_be_stopped_and_goes_on_when_it_is_asked_for_again(small: Path) -> None:
+    name = datasets.check_name(small)
     tasks.start_task(name, "Checking the data", endless)
     app = open_page("data")
     app.button_group(key="data:view:widget").set_value("Problems").run()
@@ -207,11 +213,11 @@ def test_images_are_excluded_by_name(manifest: Path) -> None:
     assert frame.loc[frame["excluded"] != "", "path"].map(lambda path: Path(path).name).tolist() == ["p04_MLO.png"]
 
 
-def test_problems_are_grouped_with_their_images_and_excluded_together(manifest: Path) -> None:
+def test_problems_are_grouped_with_their_images_and_excluded_together(small: Path) -> None:
     for name in ("p00_CC.png", "p03_CC.png"):
-        (manifest.parent / name).write_bytes(b"not an image")
-    datasets.start_check(manifest)
-    settle(datasets.check_name(manifest))
+        (small.parent / name).write_bytes(b"not an image")
+    datasets.start_check(small)
+    settle(datasets.check_name(small))
     app = open_page("data", data__view="Problems")
     assert not app.exception and "**Unreadable** · 2 rows" in texts(app)
     app.session_state["data:problem:unreadable"] = True
@@ -221,7 +227,7 @@ def test_problems_are_grouped_with_their_images_and_excluded_together(manifest: 
     assert [Path(tile["id"]).name for tile in tiles] == ["p00_CC.png", "p03_CC.png"]
     button(app, "data:problem:unreadable:exclude").click().run()
     assert not app.exception and not app.error
-    assert [(each.note, each.rows) for each in exclusions(read_manifest(manifest))] == [("unreadable", (0, 6))]
+    assert [(each.note, each.rows) for each in exclusions(read_manifest(small))] == [("unreadable", (0, 6))]
 
 
 def test_another_label_rule_makes_another_data_set(manifest: Path) -> None:
