@@ -331,9 +331,9 @@ def both_readers(path: Path) -> None:
 def test_hostile_yaml_is_refused_within_seconds(tmp_path: Path, text: str) -> None:
     path = tmp_path / "hostile.yaml"
     path.write_text(text, encoding="utf-8")
-    began = time.monotonic()
+    began = time.process_time()
     both_readers(path)
-    assert time.monotonic() - began < 20  # a guard against hanging: it took 14 s, or for ever
+    assert time.process_time() - began < 20  # a guard against hanging: it took 14 s, or for ever
 
 
 def test_an_alias_is_refused_with_its_line(tmp_path: Path) -> None:
@@ -407,10 +407,10 @@ def test_the_log_of_events_is_never_written_through_a_link(tmp_path: Path) -> No
 def test_the_last_event_before_much_rubbish_is_found_in_one_pass(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"seq":7,"type":"step"}\n' + b"x\n" * 2_000_000 + b'{"seq":8,"ty')
-    began = time.monotonic()
+    began = time.process_time()
     with event_log.EventLog(path) as log:
         assert log.sequence == 7
-    assert time.monotonic() - began < 20  # a guard: it was quadratic
+    assert time.process_time() - began < 20  # a guard: it was quadratic
     assert path.read_bytes().endswith(b"x\n")
 
 
