@@ -1,6 +1,6 @@
 """Two views against averaged scores of one, per breast: heads on frozen features, the same patients, epochs and images.
 
-    images -> frozen backbone, once -> features, kept in a file -> for each fold, seed and method a head of a few seconds
+    images -> frozen backbone, once -> features, stored in a file -> for each fold, seed and method a head of a few seconds
 
 Five folds of the manifest's patients. "one view" learns from images, and a breast's score is the mean of its images'; the
 others learn from breasts, each with its fusion. All see the same images in as many epochs, in as many updates of as many images
@@ -68,7 +68,7 @@ _CPU = DeviceConfig(torch.device("cpu"), "fp32")
 
 
 def run() -> None:
-    """Compute the features where they are not kept, train all heads, print the table."""
+    """Compute the features where they are not stored yet, train all heads, print the table."""
     missing = [name for name in ("MANIFEST", "WEIGHTS") if not os.environ.get(PREFIX + name)]
     if missing:
         print(f"set {' and '.join(PREFIX + name for name in missing)}; benchmarks/views.py says what else there is")

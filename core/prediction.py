@@ -12,8 +12,26 @@ from core.preprocessing import Prepared
 Decision = Literal["benign", "malignant"]
 
 
+class _Verdict:
+    """What a prediction of an image and one of a breast say alike."""
+
+    score: float | None
+    decision: Decision | None
+    refusal: str
+
+    @property
+    def scored_anyway(self) -> bool:
+        """Whether the score is of what the model should not judge: to be marked wherever it is shown."""
+        return bool(self.refusal) and self.score is not None
+
+    @property
+    def verdict(self) -> str:
+        """The decision; or, where there is none, the reason in a sentence."""
+        return self.decision or no_verdict(self.refusal)
+
+
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(_Verdict):
     """What the model says about one image, or why it says nothing.
 
     `refusal` is "" for an image that the model judges. Otherwise it says in words why there is no verdict: `decision` and
@@ -47,16 +65,6 @@ class Prediction:
         """The threshold of this image in words: "0.412", or "0.433, that of MLO images"."""
         return f"{self.threshold:.3f}" + (f", {self.threshold_basis}" if self.threshold_basis else "")
 
-    @property
-    def scored_anyway(self) -> bool:
-        """Whether the score is of an image that the model should not judge: to be marked wherever it is shown."""
-        return bool(self.refusal) and self.score is not None
-
-    @property
-    def verdict(self) -> str:
-        """The decision; or, where there is none, the reason in a sentence."""
-        return self.decision or no_verdict(self.refusal)
-
 
 @dataclass(frozen=True)
 class BreastImage:
@@ -73,7 +81,7 @@ class BreastImage:
 
 
 @dataclass(frozen=True)
-class BreastPrediction:
+class BreastPrediction(_Verdict):
     """What a model that judges breasts says about one, or why it says nothing.
 
     `score`, `threshold`, `decision`, `calibrated`, `refusal` and `warnings` are as of a Prediction, for the breast as a whole.
@@ -99,16 +107,6 @@ class BreastPrediction:
     def views(self) -> str:
         """Which views the score was made from: "CC+MLO"; "" where none of them is known."""
         return "+".join(sorted({image.view for image in self.used} - {""}))
-
-    @property
-    def scored_anyway(self) -> bool:
-        """Whether the score is of a breast that the model should not judge: to be marked wherever it is shown."""
-        return bool(self.refusal) and self.score is not None
-
-    @property
-    def verdict(self) -> str:
-        """The decision; or, where there is none, the reason in a sentence."""
-        return self.decision or no_verdict(self.refusal)
 
 
 def no_verdict(refusal: str) -> str:

@@ -34,23 +34,23 @@ def repair(arguments: argparse.Namespace) -> int:
     """Write the manifest with its split repaired."""
     from core.config import DataConfig
     from core.data.checks import count
-    from core.data.manifest import read_manifest, write_manifest
+    from core.data.manifest import is_excluded, read_manifest, write_manifest
     from core.data.repair import repaired
 
     new_manifest(arguments, [arguments.manifest])
     with progress_bar("comparing") as progress:
         done = repaired(read_manifest(arguments.manifest), DataConfig(), progress)
     write_manifest(done.frame, arguments.out)
+    table = count(done.frame[~is_excluded(done.frame)])
     if arguments.json:
         moved = [{"row": move.row, "path": move.path, "from": move.before, "to": move.after} for move in done.moved]
-        counts = count(done.frame).to_dict(orient="records")
+        counts = table.to_dict(orient="records")
         print_json({"manifest": arguments.out.as_posix(), "moved": moved, "notes": list(done.notes), "counts": counts})
         return 0
     for text in done.notes:
         note(text)
     for move in done.moved:
         print(printable(f"{move.path}: {move.before} -> {move.after}"))
-    table = count(done.frame)
     print_table(table.to_numpy().tolist(), list(table.columns))
     print(arguments.out.as_posix())
     return 0

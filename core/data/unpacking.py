@@ -1,7 +1,7 @@
 """Files that somebody sent, a .zip or single ones, written into a new folder: bounded, and nowhere else.
 
 Nothing of what is sent is believed: a name may lead elsewhere, a size may be a lie, an entry may be a link. What is refused is
-refused as a whole, in words, before the folder is there: half of a data set is none.
+refused as a whole, with the reason, before the folder is there: half of a data set is none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Kinds of views as a network that fuses the views of a breast is told of them. Needs no torch."""
+"""Codes of the views, as a network that fuses the views of a breast receives them. Needs no torch."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def loss_figure(source: History | Events, *, smoothing: float = SMOOTHING, span:
 def metric_figure(
     source: History | Events, names: Sequence[str] | None = None, *, span: Span = "trained", height: int = 380
 ) -> Any:
-    """Validation metrics by epoch, each in [0, 1]; of ROC AUC alone the upper part, with the line of chance.
+    """Validation metrics by epoch, each in [0, 1]; of ROC AUC alone the upper part, with chance level.
 
     Args:
         source: lines of events.jsonl in order, or a History of them.

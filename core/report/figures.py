@@ -48,7 +48,7 @@ def loss(name: str, events: Sequence[Event], caption: str) -> Figure:
 
 
 def validation(name: str, events: Sequence[Event], caption: str) -> Figure:
-    """Validation metrics by epoch; a star marks the epoch whose weights were kept."""
+    """Validation metrics by epoch; a star marks the epoch whose weights were saved."""
     history = History.of(events, 0.9)
     figure, axes = canvas(HALF, 2.7)
     present = {key for event in history.epochs.values() for key in event.get("val") or {}}

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 _SIDE = 420  # px, the longer side of an image in the report
 _GAP = 6  # px between an image and its heatmap
-# Raise it when pictures are drawn otherwise: those on the disk are then made anew.
+# Raise it when pictures are drawn differently: stored ones are then drawn again.
 _VERSION = 3
 _TITLES = {
     "hit": "Malignant, called malignant",

@@ -3,7 +3,7 @@
     images (and augmented copies of them) -> frozen backbone, once -> (copies, N, F) in memory -> epochs of a few milliseconds
 
 With one copy, an epoch's losses are those of stepping the whole frozen network, but for rounding. Where breasts are judged,
-each image's features are stored, and the head fuses them anew in every step.
+each image's features are stored, and the head fuses them again in every step.
 """
 
 from __future__ import annotations

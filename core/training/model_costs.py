@@ -1,4 +1,4 @@
-"""What a training step of an architecture costs on this machine: measured when somebody asks, then kept on the disk.
+"""What a training step of an architecture costs on this machine: measured when somebody asks, then stored on disk.
 
 The steps are made in a process of their own, whose memory is then that of one training, and which the system may end without
 taking anything else along. `python -m core.training.model_costs` is that process.

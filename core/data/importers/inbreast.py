@@ -118,7 +118,7 @@ def _not_understood(path: Path) -> str:
     if not 6 <= len(number[0]) <= 10:
         return f"its name begins with {number[0]}: expected a number of INbreast, of 6 to 10 digits"
     return (
-        f"its name goes on with {shown(path.stem[len(number[0]) :])}: expected nothing after the number {number[0]}, or the "
+        f"its name continues with {shown(path.stem[len(number[0]) :])}: expected nothing after the number {number[0]}, or the "
         f"patient as 16 digits and letters a to f ({number[0]}_0123456789abcdef_MG_R_CC_ANON)"
     )
 

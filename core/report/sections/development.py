@@ -19,7 +19,7 @@ def development(material: Material) -> Section:
     best = next((event for event in epochs if event["epoch"] == card.best_epoch), None)
     facts = [
         ("Epochs", f"{last['epoch']} of {material.config.training.epochs} planned"),
-        ("Best epoch", f"{DASH if card.best_epoch is None else card.best_epoch}: its weights were kept"),
+        ("Best epoch", f"{DASH if card.best_epoch is None else card.best_epoch}: its weights were saved"),
         ("Loss at the best epoch", _losses(best)),
         ("Loss at the last epoch", _losses(last)),
     ]
@@ -31,7 +31,7 @@ def development(material: Material) -> Section:
                 "loss", material.events, "Loss by epoch. Training: each step pale, smoothed bold; validation after each epoch."
             ),
             figures.validation(
-                "validation", material.events, "Validation metrics by epoch; stars mark the epoch whose weights were kept."
+                "validation", material.events, "Validation metrics by epoch; stars mark the epoch whose weights were saved."
             ),
         )
     )

@@ -66,7 +66,7 @@ def _measuring(config: Config, left: list[str]) -> None:
         icon=":material/timer:",
         key="train:measure_all",
         disabled=busy,
-        help="A training uses this computer now: both would be slower, and the figures wrong."
+        help="A training uses this computer now: both would be slower, and the measured times wrong."
         if busy
         else "Makes a few training steps of each architecture that was not measured on this computer yet.",
     ):

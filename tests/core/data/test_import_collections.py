@@ -218,7 +218,7 @@ def test_inbreast_outlines_outside_are_dropped_and_odd_names_explained(tmp_path:
     rows = {name[:8]: row for name, row in by_name(report).items()}
     assert [len(lesion.polygon) for lesion in lesions_of(rows["20000002"])] == [4, 0]
     assert "1 lesion outside of the image: the outline was dropped" in report.repairs
-    assert "goes on with '_aaaa1_MG_R_CC_ANON': expected nothing after the number 20000003" in reasons(report)
+    assert "continues with '_aaaa1_MG_R_CC_ANON': expected nothing after the number 20000003" in reasons(report)
 
 
 # ---------------------------------------------------------------- VinDr-Mammo

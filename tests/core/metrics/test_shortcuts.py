@@ -306,7 +306,7 @@ def tied_cohort(patients: int = 150) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return malignant[groups], np.round(scores, 1), groups, frame
 
 
-def same_audit(one: ShortcutAudit, other: ShortcutAudit) -> None:
+def assert_same_audit(one: ShortcutAudit, other: ShortcutAudit) -> None:
     """The same rows in the same order, the same pairs, and figures that differ by rounding of sums at most."""
     assert [row.feature for row in one.features] == [row.feature for row in other.features]
     for mine, theirs in zip(one.features, other.features, strict=True):
@@ -339,7 +339,7 @@ def test_neither_the_order_of_columns_nor_that_of_rows_changes_the_audit(learned
     random = np.random.default_rng(5)
     for _ in range(4):
         rows, taught_rows = random.permutation(y.size), random.permutation(y_taught.size)
-        same_audit(first, audit(rows, list(random.permutation(names)), taught_rows))
+        assert_same_audit(first, audit(rows, list(random.permutation(names)), taught_rows))
 
 
 def test_images_that_are_alike_stay_in_one_fifth_where_the_middle_of_them_lies() -> None:
