@@ -23,7 +23,7 @@ SUGGESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("densenet121", "densenet121"),
     ),
     "model.weights": (
-        ("auto", "auto · ImageNet if any"),
+        ("auto", "auto · ImageNet"),
         ("none", "none · from scratch"),
         ("hub", "hub · downloaded"),
     ),
