@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 
 from core.data.composition import label_from_collection
 from core.errors import BadManifest
-from core.wording import counted
+from core.wording import counted, listed
 
 # Collections that hold images of one another, under ids that cannot be compared.
 _RELATIVES = (
@@ -114,13 +115,18 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
     ]
     sources = _by_collection(frame, "label_source")
     if len({source for _, source in sources}) > 1:
-        listed = ", ".join(f"{source or 'not said'} in {name}" for name, source in sources)
-        notes.append(f"warning: labels mean different things ({listed}): look at the metrics of each collection")
-    without = [name for name, part in frame.groupby("collection") if (part["split"] == "").all()]
+        where: defaultdict[str, list[str]] = defaultdict(list)
+        for name, source in sources:
+            where[source or "not said"].append(name)
+        said = "; ".join(f"{source} in {listed(names)}" for source, names in where.items())
+        notes.append(f"warning: labels mean different things ({said}): look at the metrics of each collection")
+    without = [str(name) for name, part in frame.groupby("collection") if (part["split"] == "").all()]
     if without and len(without) < len(there):
+        have = "has" if len(without) == 1 else "have"
+        rest = "the other has" if len(there) - len(without) == 1 else "the others have"
         notes.append(
-            f"warning: {', '.join(map(str, without))} has no split and the others have one: a training refuses that. Fill the "
-            "split column, or empty it"
+            f"warning: {listed(without)} {have} no split and {rest} one: a training refuses that. Fill the split column, or "
+            "empty it"
         )
     telling = label_from_collection(frame)
     return [*notes, f"warning: {telling}"] if telling else notes

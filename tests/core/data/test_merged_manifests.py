@@ -59,8 +59,10 @@ def test_relatives_mixed_labels_and_missing_splits_are_warned_of() -> None:
     _, notes = merge_manifests([one, other, third])
     text = "\n".join(notes)
     assert "cbis-ddsm and mini-ddsm hold images of the same women" in text and text.count("the same women") == 1
-    assert "pathology in cbis-ddsm, pathology in mini-ddsm, birads in vindr" in text
-    assert "cbis-ddsm, mini-ddsm has no split" in text
+    assert "labels mean different things (pathology in cbis-ddsm and mini-ddsm; birads in vindr)" in text
+    assert "cbis-ddsm and mini-ddsm have no split and the other has one" in text
+    one[1]["split"] = "train"
+    assert "mini-ddsm has no split and the others have one" in "\n".join(merge_manifests([one, other, third])[1])
 
 
 def test_a_collection_that_tells_the_label_is_warned_of() -> None:
