@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from core.data.composition import label_from_collection
+from core.data.importers.differing import Differing
 from core.errors import BadManifest
 from core.wording import counted, listed
 
@@ -41,15 +42,15 @@ def merge_manifests(parts: Sequence[tuple[Path, pd.DataFrame]]) -> tuple[pd.Data
     every[text] = every[text].fillna("").astype("str")
     if "synthetic" in every.columns:
         every["synthetic"] = every["synthetic"].fillna(False).astype(bool)
-    merged, repeated = _once(every)
+    merged, repeated, differing = _once(every)
     crops = merged.get("subset", pd.Series("", index=merged.index)) == "crop"
     if crops.any() and not crops.all():
+        what = counted(int(crops.sum()), "row is a crop around a lesion", "rows are crops around lesions")
         raise BadManifest(
-            f"merge: {counted(int(crops.sum()), 'row is', 'rows are')} a crop around a lesion, the others whole images: a "
-            "model would learn the size. Keep them in manifests of their own."
+            f"merge: {what}, the others whole images: a model would learn the size. Keep them in manifests of their own."
         )
     notes = [f"{counted(repeated, 'image')} in several manifests with the same label and split: kept once"] if repeated else []
-    return merged, [*notes, *_warnings(merged)]
+    return merged, [*notes, *differing.notes(), *_warnings(merged)]
 
 
 def related(first: str, second: str) -> bool:
@@ -88,7 +89,7 @@ def _with_collection(identifier: str, collection: str) -> str:
     return f"{collection}:{identifier}"
 
 
-def _once(every: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+def _once(every: pd.DataFrame) -> tuple[pd.DataFrame, int, Differing]:
     keys = every["path"].map(os.path.normcase)
     again = keys.duplicated(keep=False)
     compared = ["label", "split", "patient_id"]
@@ -101,8 +102,13 @@ def _once(every: pd.DataFrame) -> tuple[pd.DataFrame, int]:
             f"merge: {counted(int(different.sum()), 'image stands', 'images stand')} in several manifests with another label, "
             f"split or patient (first: {first}). Correct one of them, or leave it out."
         )
+    differing = Differing()
+    described = [name for name in ("laterality", "view", "age", "density") if name in every.columns]
+    for path, own in every[again].groupby(keys[again]) if again.any() else ():
+        for name in described:
+            differing.first(name, Path(str(path)).name, ("" if pd.isna(cell) else str(cell) for cell in own[name]))
     kept = every[~keys.duplicated()].reset_index(drop=True)
-    return kept, len(every) - len(kept)
+    return kept, len(every) - len(kept), differing
 
 
 def _warnings(frame: pd.DataFrame) -> list[str]:

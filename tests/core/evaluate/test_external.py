@@ -356,3 +356,14 @@ def test_images_excluded_by_hand_are_no_part_of_an_external_test_set_and_that_is
         row["excluded"] = "implant"
     with pytest.raises(NotEnoughData, match="excluded by hand"):
         scored_on(run, rows, tmp_path)
+
+
+def test_patients_who_differ_by_a_letter_before_the_number_are_scored_and_warned_of(run: FakeRun, rows, tmp_path: Path) -> None:
+    own = run.manifest()
+    write_manifest(
+        own.assign(patient_id=own["patient_id"].replace(own["patient_id"].iloc[0], "P024947")), run.path / "manifest.csv"
+    )
+    rows[0]["patient_id"] = rows[1]["patient_id"] = "24947"
+    opened, left = open_external(Run(run.path), write_external(tmp_path / "other", rows))
+    assert len(left) == len(rows) and opened.overlap == ()
+    assert any("1 patient may be of the run, named with or without letters" in doubt for doubt in opened.about.doubts)
