@@ -58,8 +58,12 @@ def exclusions(rejected: list[tuple[str, str]]) -> None:
         kinds = Counter(_kind(what, reason) for what, reason in rejected)
         if 1 < len(kinds) < len(rejected):
             st.markdown("\n".join(f"- {number:,} × {plain(kind)}" for kind, number in kinds.most_common(KINDS)))
-        rows = [{"file": Path(what).name or what, "reason": reason, "path": what} for what, reason in rejected[:LISTED]]
-        st.dataframe(rows, hide_index=True)
+        rows = [
+            {"file": Path(what).name or what, "reason": reason.removeprefix(f"{Path(what).name}: "), "path": what}
+            for what, reason in rejected[:LISTED]
+        ]
+        table = pd.DataFrame(rows)
+        st.dataframe(table if (table["file"] != table["path"]).any() else table.drop(columns="path"), hide_index=True)
         if len(rejected) > LISTED:
             st.caption(f"The first {LISTED} of {len(rejected):,}; the file beside the manifest will have all.")
 
@@ -86,10 +90,10 @@ def _examples(frame: pd.DataFrame) -> None:
             continue
         label = str(row.label)
         about = {
-            "caption": f"{row.laterality} {row.view}".strip(),
             "label": label or "unlabelled",
             "color": image_components.label_color(label),
-            "detail": " · ".join(part for part in (str(row.patient_id), str(row.split)) if part),
+            # Side and view would be cut beside a long label.
+            "detail": " · ".join(filter(None, (f"{row.laterality} {row.view}".strip(), str(row.split), str(row.patient_id)))),
         }
         try:
             tiles.append(Tile(thumbnail(image_ref(str(row.path))).picture, **about))
