@@ -153,13 +153,15 @@ def require_no_leakage(frame: pd.DataFrame) -> None:
     if patients:
         named = first_few((f"{name} in {' and '.join(splits)}" for name, splits in patients.items()), _NAMED, "; ")
         images = int(frame["patient_id"].isin(list(patients)).sum())
-        raise Leakage(f"{counted(len(patients), 'patient')} ({images} images) in more than one split: {named}. {remedy}")
+        who = counted(len(patients), "patient stands", "patients stand")
+        raise Leakage(f"{who} in more than one split ({images} images): {named}. {remedy}")
     contents = _in_several_splits(frame, "content_hash") if "content_hash" in frame.columns else {}
     if contents:
         first = next(iter(contents))
         twins = frame.loc[frame["content_hash"] == first, "path"].tolist()
         raise Leakage(
-            f"{counted(len(contents), 'image file')} with identical content in more than one split, for example "
+            f"{counted(len(contents), 'image file stands', 'image files stand')} in more than one split with identical "
+            "content, for example "
             f"{' and '.join(str(path) for path in twins[:2])}. "
             f"Keep one copy of each. {_WAYS_OUT}"
         )
