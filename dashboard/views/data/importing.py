@@ -51,7 +51,8 @@ def begun() -> bool:
 
 
 def _steps(at: int) -> None:
-    names = [f"**{number}. {name}**" if number == at + 1 else f"{number}. {name}" for number, name in enumerate(STEPS, 1)]
+    names = [f"{number}\\. {name}" for number, name in enumerate(STEPS, 1)]  # unescaped the first would begin a list
+    names[at] = f"**{names[at]}**"
     st.markdown(" → ".join(names))
     st.caption("Makes a list of your images (CSV) in `data/`; images are never changed.")
 
