@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from core.runs import Run
 
 
+COPIES_LATER = "copies of the run's pictures are looked for when scoring starts, and left out as well"
+
+
 @dataclass(frozen=True)
 class OpenedSet:
     """A collection that was read and compared with the run's manifest: `about` it, the run's `own` rows, and the rows that are
