@@ -18,6 +18,7 @@ BENCHMARKS = {
     "head": "the head phase on kept features against stepping the frozen network every epoch",
     "imports": "collections with their real tables and stub images: the counts, and files a second by headers only",
     "leakage": "copies among real mammograms by kind of alteration, false alarms, times, and the growth of the search",
+    "lesions": "a probe on features before and after a patch phase, by number of patients, and where its maps peak",
     "memory": "peak memory from a file to the model's input, in bytes a pixel, at the largest size that is read",
     "prepare": "file to model input, images/s on 1 and 2 workers, against pydicom, scikit-image and PIL",
     "preview": "slider to picture, in the server and in Chromium, idle and while a training runs",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,15 @@ Progress = Callable[[int, int], None]
 Row = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A `row`, the prepared images that it is about, uint8 (H, W), and what its note is made of."""
+
+    row: Row
+    pictures: tuple[NDArray[np.uint8], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 def verdict_rows(
     predictor: Predictor,
     files: Sequence[Path],
@@ -29,9 +39,8 @@ def verdict_rows(
     frame: int | None = None,
     known: KnownImages | None = None,
     score_anyway: bool = False,
-) -> Iterator[tuple[Row, list[NDArray[np.uint8]]]]:
-    """A row an image, or a row a breast where the model judges these, in the order of the files, each once it is known; with
-    the prepared images, uint8 (H, W), that it is about.
+) -> Iterator[Judged]:
+    """A row an image, or a row a breast where the model judges these, in the order of the files, each once it is known.
 
     Of COLUMNS `score`, `calibrated` and `threshold` are numbers or None; `decision` is benign, malignant or None; `refusal`
     says why there is none, None otherwise; `note` has all that is to be said with it. Breasts also have `files` and `left_out`.
@@ -56,24 +65,24 @@ def verdict_rows(
     return (_breast_row(paths, result) for paths, result in found)
 
 
-def _breast_row(paths: Sequence[Path], result: BreastPrediction | str) -> tuple[Row, list[NDArray[np.uint8]]]:
+def _breast_row(paths: Sequence[Path], result: BreastPrediction | str) -> Judged:
     names = [_printable_path(path) for path in paths]
     row = _empty_row(" + ".join(names)) | {"files": names}
     if isinstance(result, str):
-        return row | {"refusal": result, "note": result}, []
+        return Judged(row | {"refusal": result, "note": result})
     left_out = [_printable_path(path) for path, _ in result.unread]
     left_out += [_printable_path(image.path) for image in result.images if image.left_out and image.path is not None]
     row |= _verdict(result) | {"view": result.views or None, "threshold": result.threshold, "left_out": left_out}
-    return row, [image.prepared.pixels for image in result.images]
+    return Judged(row, tuple(image.prepared.pixels for image in result.images), _notes(result))
 
 
-def _image_row(path: Path, result: Prediction | tuple[Path, str]) -> tuple[Row, list[NDArray[np.uint8]]]:
+def _image_row(path: Path, result: Prediction | tuple[Path, str]) -> Judged:
     row = _empty_row(_printable_path(path))
     if isinstance(result, tuple):
-        return row | {"refusal": result[1], "note": result[1]}, []
+        return Judged(row | {"refusal": result[1], "note": result[1]})
     basis = result.threshold_basis or None
     row |= _verdict(result) | {"view": result.view or None, "threshold": result.threshold, "threshold_basis": basis}
-    return row, [result.prepared.pixels]
+    return Judged(row, (result.prepared.pixels,), _notes(result))
 
 
 def _empty_row(name: str) -> Row:
@@ -86,12 +95,16 @@ def _printable_path(path: Path) -> str:
     return path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def _notes(result: Prediction | BreastPrediction) -> tuple[str, ...]:
+    refused = (result.verdict, *(("scored anyway",) if result.scored_anyway else ())) if result.refusal else ()
+    return tuple(note.rstrip(".") for note in (*refused, *result.warnings))
+
+
 def _verdict(result: Prediction | BreastPrediction) -> Row:
-    notes = [result.verdict.rstrip("."), *(["scored anyway"] if result.scored_anyway else [])] if result.refusal else []
     return {
         "score": None if result.score is None else round(result.score, 6),
         "calibrated": None if result.calibrated is None else round(result.calibrated, 6),
         "decision": result.decision,
         "refusal": result.refusal or None,
-        "note": "; ".join([*notes, *result.warnings]),
+        "note": "; ".join(_notes(result)),
     }

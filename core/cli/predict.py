@@ -109,7 +109,7 @@ def predict(arguments: argparse.Namespace) -> int:
     with progress_bar("predicting") as progress:
         known = None if arguments.manifest is None else KnownImages(read_manifest(arguments.manifest))
         wanted = {"frame": arguments.frame, "known": known, "score_anyway": arguments.score_anyway}
-        rows = [row for row, _ in verdict_rows(predictor, arguments.files, progress, **wanted)]
+        rows = [judged.row for judged in verdict_rows(predictor, arguments.files, progress, **wanted)]
     if arguments.csv:
         import pandas as pd
 

@@ -31,7 +31,7 @@ _TABLES = (".csv", ".txt", ".json", ".xml", ".md", ".xlsx")  # what lies beside 
 @dataclass
 class BatchResult:
     """What is known so far: `rows` as core.verdict_table has them, with the names that the files were sent under; `thumbnails`
-    (JPEG) of each row's prepared images; `files` in all, of which `done` are scored."""
+    (JPEG) of each row's prepared images, `notes` what its note is made of; `files` in all, of which `done` are scored."""
 
     run: Run
     predictor: Predictor
@@ -39,7 +39,14 @@ class BatchResult:
     done: int = 0
     rows: list[Row] = field(default_factory=list)
     thumbnails: list[list[bytes]] = field(default_factory=list)
+    notes: list[tuple[str, ...]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def shared_notes(self) -> list[str]:
+        """What every row that was read has to say: to be said once, where there are several."""
+        read = [notes for notes, pictures in zip(self.notes, self.thumbnails, strict=True) if pictures]
+        return [note for note in read[0] if all(note in notes for notes in read)] if len(read) > 1 else []
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -75,22 +82,28 @@ def score_files(name: str, sent: Sequence[str], *, stopping: Callable[[], bool] 
         result = BatchResult(run, predictor, len(files))
         names = {path.as_posix(): shown for path, shown in files.items()}
         yield result
-        for path in files:  # before anything is scored
-            warning = record_scoring(run, path)
-            if warning and warning not in result.warnings:
-                result.warnings.append(warning)
+        recorded: dict[str, list[str]] = {}
+        for path, shown in files.items():  # before anything is scored
+            if warning := record_scoring(run, path):
+                recorded.setdefault(warning, []).append(shown)
+        result.warnings += [f"{_several(shown)}: {warning}" for warning, shown in recorded.items()]
 
         def progress(done: int, total: int) -> None:
             result.done = done
 
-        for row, pictures in verdict_rows(predictor, list(files), progress):
-            result.rows.append(_renamed(row, names))
-            result.thumbnails.append([_thumbnail(each) for each in pictures])
+        for judged in verdict_rows(predictor, list(files), progress):
+            result.rows.append(_renamed(judged.row, names))
+            result.thumbnails.append([_thumbnail(each) for each in judged.pictures])
+            result.notes.append(judged.notes)
             yield result
             if stopping():
                 return
         result.done = len(files)
         yield result
+
+
+def _several(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _thumbnail(pixels: NDArray[np.uint8]) -> bytes:

@@ -56,7 +56,10 @@ def connect(batch: Batch, model: Sequence[Any], renamed: Callable[..., tuple[str
         name: str | None, names: dict[str, str], files: list[str] | None, stopping: list[bool]
     ) -> Iterator[tuple[Any, ...]]:
         stopping[0] = False
-        busy, idle = (gr.Button(visible=False), gr.Button(visible=True)), (gr.Button(visible=True), gr.Button(visible=False))
+        busy, idle = (
+            (gr.Button(visible=False), gr.Button(visible=True)),
+            (gr.Button(visible=True), gr.Button("Stop", visible=False)),
+        )
         if not files:
             yield prediction_html.failed("Choose images or a .zip first."), *idle
             return
@@ -84,9 +87,7 @@ def connect(batch: Batch, model: Sequence[Any], renamed: Callable[..., tuple[str
 
     outputs = [batch.table, batch.start, batch.stop]
     batch.start.click(work, [*model, batch.files, batch.stopping], outputs, **PRIVATE, **QUEUE)
-    batch.stop.click(end, batch.stopping, batch.stop, queue=False, **PRIVATE).then(
-        lambda: gr.Button("Stop"), None, batch.stop, **PRIVATE
-    )
+    batch.stop.click(end, batch.stopping, batch.stop, queue=False, **PRIVATE)
     batch.files.clear(lambda: HINT, None, batch.table, **PRIVATE)
 
 
@@ -100,7 +101,8 @@ def table(result: BatchResult, *, ended: bool = False) -> str:
     head = f"{result.run.name}: {result.done} of {counted(result.files, 'file')} scored"
     if ended and result.done < result.files:
         head += ", then stopped"
-    notes = prediction_html.notes(result.warnings)
+    shared = result.shared_notes
+    notes = prediction_html.notes([*result.warnings, *(f"{note}." for note in shared)])
     share = 100 * result.done / max(1, result.files)
     bar = (
         ""
@@ -108,8 +110,11 @@ def table(result: BatchResult, *, ended: bool = False) -> str:
         else f'<div class="bar" role="progressbar" aria-valuenow="{share:.0f}"><i style="width:{share:.1f}%"></i></div>'
     )
     more = f'<p class="small">The first {SHOWN} of {len(rows)} are shown; the CSV has all.</p>' if len(rows) > SHOWN else ""
-    lines = "".join(_line(row, pictures) for row, pictures in list(zip(rows, result.thumbnails, strict=True))[:SHOWN])
-    heads = "".join(f'<th scope="col">{name}</th>' for name in ("", "File", "Verdict", "Score", "Probability", "Notes"))
+    known = list(zip(rows, result.thumbnails, result.notes, strict=True))[:SHOWN]
+    calibrated = any(row["calibrated"] is not None for row in rows)
+    lines = "".join(_line(row, pictures, own, shared, calibrated=calibrated) for row, pictures, own in known)
+    names = ("", "File", "Verdict", "Score", *(("Probability",) if calibrated else ()), "Notes")
+    heads = "".join(f'<th scope="col">{name}</th>' for name in names)
     grid = f'<table class="batch"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>' if rows else ""
     threshold = result.predictor.thresholds.words or f"{result.predictor.threshold:.3f}"
     words = f"Threshold {html.escape(threshold)}, chosen on validation. A score is not a probability. Research use only."
@@ -120,14 +125,19 @@ def table(result: BatchResult, *, ended: bool = False) -> str:
     )
 
 
-def _line(row: Row, pictures: Sequence[bytes]) -> str:
+def _line(row: Row, pictures: Sequence[bytes], notes: Sequence[str], shared: Sequence[str], *, calibrated: bool) -> str:
     shown = "".join(f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(each).decode("ascii")}">' for each in pictures)
     kind = row["decision"] or "none"
-    score, calibrated = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "calibrated"))
-    verdict = f'<b class="{kind}">{row["decision"] or "no verdict"}</b>'
-    cells = (row["file"], verdict, score, calibrated, html.escape(row["note"]))
-    name = html.escape(str(cells[0]))
-    return f"<tr><td>{shown}</td><td>{name}</td>" + "".join(f"<td>{cell}</td>" for cell in cells[1:]) + "</tr>"
+    numbers = ["" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "calibrated")]
+    own = "; ".join(note for note in notes if note not in shared) if pictures else row["note"]
+    cells = (
+        shown,
+        html.escape(row["file"]),
+        f'<b class="{kind}">{row["decision"] or "no verdict"}</b>',
+        *numbers[: 2 if calibrated else 1],
+        html.escape(own),
+    )
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def _download(result: BatchResult) -> str:

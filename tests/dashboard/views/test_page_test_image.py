@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from builders.lab_pages import draw_breast, open_page, texts
+from builders.lab_pages import draw_breast, open_page, texts, untrained_run
 
 from core.images import read
 from core.preprocessing import prepare
@@ -19,26 +19,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
 
 @pytest.fixture
 def trained(manifest: Path) -> str:
-    """A run with an untrained model: enough to be scored with."""
-    from core.config import load_config
-    from core.model import build_model, save_model
-    from core.runs.run import Run
-
-    config = load_config(None, [f"data.manifest={manifest.as_posix()}", "preprocessing.size=64"])
-    run = Run.create(config, datasets.manifest_frame(manifest), name="first")
-    card = {
-        "run": "first",
-        "recipe": config.preprocessing.model_dump(mode="json"),
-        "recipe_hash": config.preprocessing.hash,
-        "model": config.model.model_dump(mode="json"),
-        "threshold": 0.31,
-        "target_sensitivity": 0.9,
-        "calibration": None,
-        "synthetic": True,
-    }
-    save_model(run.path, build_model(config.model), card)
-    run.set_status(state="done")
-    return run.name
+    return untrained_run(manifest).name
 
 
 def test_without_a_model_the_page_leads_to_training(manifest: Path) -> None:
@@ -188,7 +169,7 @@ def test_scoring_is_one_event_which_the_page_cannot_lose() -> None:
     given, *_ = helpers.special_args(select.fn, list(range(len(select.inputs))), None, event)
     assert given[:-1] == list(range(8)) and isinstance(given[-1], SelectData) and given[-1].index == 1
     with_score = [each for each in blocks.config["dependencies"] if each["types"]["generator"]]
-    assert len(with_score) == 7 and all(each["trigger_mode"] == "multiple" for each in with_score)
+    assert [each["trigger_mode"] for each in with_score] == [*["multiple"] * 7, "once"], "the last one: of many images"
     assert not any(each["trigger_after"] is not None for each in blocks.config["dependencies"])
 
 
