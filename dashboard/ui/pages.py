@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -30,9 +31,15 @@ PAGES = {
     "runs": Page("Runs", "stacked_line_chart", "Every training, side by side with others."),
     "evaluate": Page("Evaluate", "query_stats", "ROC, confusion matrix, threshold, the worst errors."),
     "explain": Page("Explain", "blur_on", "Heatmaps: where a score comes from."),
-    "test_image": Page("Test image", "image_search", "One file in, one score out."),
+    "test_image": Page("Test image", "image_search", "Files in, scores out."),
+    "present": Page("Present", "slideshow", "The model in a few slides, for an audience."),
 }
 GROUPS = {"": ["home"], "Images": ["data", "inspect", "preprocess"], "Model": [*PAGES][4:]}
+
+
+def presenting() -> bool:
+    """Whether the page that the browser asks for is the presentation: by its address, or by ?present=1 at any page."""
+    return st.query_params.get("present") == "1" or urlsplit(st.context.url or "").path.rstrip("/").endswith("/present")
 
 
 def script(name: str) -> str:

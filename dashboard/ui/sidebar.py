@@ -20,6 +20,12 @@ _FRONTEND = Path(__file__).parent / "frontend"
 ICON = str(_FRONTEND / "icon.png")
 
 
+def show_nothing() -> None:
+    """Give the page its styles, and nothing beside it: for the presentation."""
+    st.html(_FRONTEND / "pages.css")
+    st.html(_FRONTEND / "present.css")
+
+
 def show() -> None:
     """Draw the shared part of the sidebar, and give the page the styles that the theme cannot express."""
     st.html(_FRONTEND / "pages.css")

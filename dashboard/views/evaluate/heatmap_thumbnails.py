@@ -11,9 +11,10 @@ import streamlit as st
 from core.errors import LabError
 from core.prediction import BreastImage, Prediction
 from core.runs import Run
-from dashboard.cache import images
-from dashboard.state import models, tasks
+from dashboard.cache import images, results
+from dashboard.state import models, tasks, training_runs
 from dashboard.state.tasks import Report, Task
+from dashboard.ui.image_components import Tile
 
 if TYPE_CHECKING:
     from core.gradcam import Evidence, Heatmap
@@ -58,6 +59,23 @@ def failed(run: Run) -> str:
     """Why the model cannot make heatmaps at all; "" when it can. It is not tried again by itself."""
     found = task(run)
     return found.error if found is not None and found.state == "failed" else ""
+
+
+def input_and_heatmap(run: Run, path: str) -> list[Tile]:
+    """An image as the model sees it and its heatmap, or what stands in their place: not readable, not made yet."""
+    try:
+        tiles = [Tile(results.input_thumbnail(path, run.model_card().known_recipe(), SIDE), "model input")]
+    except LabError as error:
+        return [Tile(b"", missing=str(error))]
+    made = ready(run, [path]).get(path)
+    if made is not None:
+        tiles.append(Tile(made.image, "its heatmap", missing=made.reason))
+    elif training_runs.active_runs():
+        tiles.append(Tile(b"", missing="its heatmap is made once no training is running"))
+    elif not failed(run):
+        want(run, [path])
+        tiles.append(Tile(b"", missing="the heatmap is being made …"))
+    return tiles
 
 
 def again(run: Run) -> None:

@@ -11,16 +11,13 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.errors import LabError
 from core.metrics.leakage_mark import leakage_warning_of
 from core.runs import Run
 from core.wording import number, plain
-from dashboard.cache import results
 from dashboard.state import datasets, models, tasks, training_runs
 from dashboard.state.file_stamps import stamp
 from dashboard.state.tasks import Task
 from dashboard.ui import image_components, notices, pages, test_set_access
-from dashboard.ui.image_components import Tile
 from dashboard.views.evaluate import heatmap_thumbnails
 
 HEIGHT = 210  # px
@@ -60,7 +57,8 @@ def _draw(run: Run, waiting: bool) -> None:
         return
     left, right = st.columns([1, 1], gap="medium", vertical_alignment="center")
     with left:
-        image_components.gallery(_tiles(run, example), key="home:example", columns=2, height=HEIGHT)
+        tiles = heatmap_thumbnails.input_and_heatmap(run, example.path)
+        image_components.gallery(tiles, key="home:example", columns=2, height=HEIGHT)
     with right:
         flagged = "flagged as malignant" if example.score >= example.threshold else "not flagged"
         basis = f", {plain(example.basis)}" if example.basis else ""
@@ -79,23 +77,6 @@ def _draw(run: Run, waiting: bool) -> None:
             training_runs.set_current_run(run.name)
             pages.choose_explained(example.path, "val")
             pages.go_to("explain")
-
-
-def _tiles(run: Run, example: Example) -> list[Tile]:
-    recipe = run.model_card().known_recipe()
-    try:
-        tiles = [Tile(results.input_thumbnail(example.path, recipe, heatmap_thumbnails.SIDE), "model input")]
-    except LabError as error:
-        return [Tile(b"", missing=str(error))]
-    made = heatmap_thumbnails.ready(run, [example.path]).get(example.path)
-    if made is not None:
-        tiles.append(Tile(made.image, "its heatmap", missing=made.reason))
-    elif training_runs.active_runs():
-        tiles.append(Tile(b"", missing="its heatmap is made once no training is running"))
-    elif not heatmap_thumbnails.failed(run):
-        heatmap_thumbnails.want(run, [example.path])
-        tiles.append(Tile(b"", missing="the heatmap is being made …"))
-    return tiles
 
 
 def _complete(run: Run, example: Example) -> bool:
