@@ -58,6 +58,7 @@ def evaluated(run: FakeRun) -> Evaluation:
     return evaluate(run, "test", predictor=FakePredictor(run.card))
 
 
+@pytest.mark.slow
 def test_a_report_and_a_command_about_one_image_speak_of_one_image(
     tiny: FakeRun, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_report_and_a_command_about_one_image_speak_of_one_image(
     assert [line for line in text.splitlines() if ONE.search(line)] == []
 
 
+@pytest.mark.slow
 def test_a_table_of_subgroups_without_patients_does_not_speak_of_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,6 +55,7 @@ def trained_on(lab: Path, name: str, manifest: Path, confidence: float = 0.95) -
     return run
 
 
+@pytest.mark.slow
 def test_another_column_never_shows_the_runs_of_the_first(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sites = held_out(capsys, "site")
     for row in sites.values():
@@ -66,6 +67,7 @@ def test_another_column_never_shows_the_runs_of_the_first(lab: Path, capsys: pyt
     assert len(set(names)) == 4 and names[0].startswith("one-without-site-a-")
 
 
+@pytest.mark.slow
 def test_a_run_of_other_images_is_refused_and_a_former_name_with_the_same_is_used(
     lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

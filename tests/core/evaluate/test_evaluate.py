@@ -51,6 +51,7 @@ def test_the_threshold_is_the_models_and_not_chosen_again(run: FakeRun) -> None:
     assert evaluation.summary.counts.tp + evaluation.summary.counts.fp == called.sum()
 
 
+@pytest.mark.slow_but("running")
 @pytest.mark.parametrize("state", ["running", "paused"])
 def test_the_test_set_stays_closed_while_the_run_is_being_trained(run: FakeRun, state: str) -> None:
     run.state = state
@@ -212,6 +213,7 @@ def test_synthetic_is_carried_on(tmp_path: Path, where: str) -> None:
     assert evaluate(run, "test", predictor=predictor_of(run)).synthetic
 
 
+@pytest.mark.slow
 def test_the_real_model_scores_the_split_as_it_scores_single_files(tmp_path: Path) -> None:
     from core.config import ModelConfig
     from core.model import build_model, save_model

@@ -85,6 +85,7 @@ def test_folders_named_after_label_split_or_patient_tell_nothing(run: FakeRun) -
     assert set(scored(run).predictions["folder"]) == {"1"}
 
 
+@pytest.mark.slow
 def test_what_is_known_of_cancers_only_is_left_out_of_benign_rows(run: FakeRun) -> None:
     change_manifest(run, lambda frame: frame.assign(invasive=(frame["view"] == "CC").map({True: "1", False: "0"})))
     table = scored(run).predictions
@@ -134,6 +135,7 @@ def test_calibration_is_the_models_and_the_scores_stay(run: FakeRun) -> None:
     assert found.decision.calibration == "temperature" and plain.decision.calibration == "none"
 
 
+@pytest.mark.slow
 def test_the_other_methods_are_fitted_on_validation_alone(run: FakeRun) -> None:
     scored(run, "val")
     before = scored(run).calibration.bins["isotonic"].score
@@ -181,6 +183,7 @@ def test_resamples_and_confidence_can_be_told(run: FakeRun) -> None:
 # ---------------------------------------------------------------- subgroups, shortcuts
 
 
+@pytest.mark.slow
 def test_ages_make_bands_and_names_of_every_image_make_no_groups(run: FakeRun) -> None:
     change_manifest(
         run,
@@ -192,6 +195,7 @@ def test_ages_make_bands_and_names_of_every_image_make_no_groups(run: FakeRun) -
     assert {feature for feature, _ in groups} == {"view", "age"} and ("age", "under 40") in groups
 
 
+@pytest.mark.slow
 def test_the_shortcut_audit_is_the_same_whatever_the_image_cache_holds(run: FakeRun, tmp_path: Path) -> None:
     change_manifest(run, lambda frame: frame.assign(scanner=(frame["label"] == "malignant").map({True: "B", False: "A"})))
     recipe = FakePredictor(run.card).recipe
@@ -208,6 +212,7 @@ def test_the_shortcut_audit_is_the_same_whatever_the_image_cache_holds(run: Fake
     assert audits[0].features[0].feature == "scanner" and audits[0].features[0].auc.value == 1.0
 
 
+@pytest.mark.slow
 def test_what_the_training_images_told_is_kept_with_the_run_for_when_they_are_gone(run: FakeRun) -> None:
     first = scored(run).shortcuts
     for path in run.manifest().query("split == 'train'")["path"]:
@@ -215,11 +220,13 @@ def test_what_the_training_images_told_is_kept_with_the_run_for_when_they_are_go
     assert scored(run).shortcuts == first
 
 
+@pytest.mark.slow
 def test_machine_numbers_that_differ_in_the_last_digit_stay_apart_and_are_categories(run: FakeRun) -> None:
     change_manifest(run, lambda frame: frame.assign(machine_id=[str(12345670 + i % 7) for i in range(len(frame))]))
     assert scored(run).predictions["machine_id"].nunique() == 7
 
 
+@pytest.mark.slow
 def test_a_column_that_the_settings_call_numeric_is_audited_as_a_number(run: FakeRun) -> None:
     change_manifest(run, lambda frame: frame.assign(thickness=[str(30 + i) for i in range(len(frame))]))
     settings = EvaluationConfig(bootstrap_samples=100, numeric_columns=("thickness",))
@@ -229,6 +236,7 @@ def test_a_column_that_the_settings_call_numeric_is_audited_as_a_number(run: Fak
     assert "thickness" not in {row.feature for row in scored(run).subgroups}
 
 
+@pytest.mark.slow
 def test_a_column_that_the_settings_call_a_category_is_audited_as_one(run: FakeRun) -> None:
     change_manifest(run, lambda frame: frame.assign(paddle=["12" if i % 3 else "7" for i in range(len(frame))]))
     settings = EvaluationConfig(bootstrap_samples=100, category_columns=("paddle",))
@@ -275,6 +283,7 @@ def test_figures_are_made_again_without_scoring_or_opening_anything(run: FakeRun
         remake(run, "test")
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_an_earlier_version_gets_what_it_lacks_from_its_predictions(run: FakeRun) -> None:
     scored(run, "val")
     first = scored(run).to_dict()
@@ -286,6 +295,7 @@ def test_an_evaluation_of_an_earlier_version_gets_what_it_lacks_from_its_predict
     assert remake(run, "test").to_dict() == first
 
 
+@pytest.mark.slow
 def test_the_choice_of_the_threshold_is_resampled_for_every_level_on_test_only(run: FakeRun) -> None:
     assert scored(run, "val").uncertainty == {}
     found = scored(run).uncertainty

@@ -178,6 +178,7 @@ def test_an_outcome_that_the_settings_name_stands_apart_from_all_together(run: F
     assert {row.feature: row for row in asked.features}["all together"] == plain.features[-1]
 
 
+@pytest.mark.slow
 def test_remaking_takes_columns_from_the_manifest_that_the_stored_predictions_lack(run: FakeRun) -> None:
     with_columns(run)
     settings = EvaluationConfig(bootstrap_samples=100, numeric_columns=("thickness",), category_columns=("pathology",))

@@ -43,6 +43,7 @@ def test_the_sound_images_are_read_but_for_the_masks(tmp_path: Path) -> None:
     assert refused == [f"{name} {how}" for name in ("png-1bit", "tiff-1bit") for how in ("as it is", "misnamed")]
 
 
+@pytest.mark.slow
 def test_the_corpus_is_large_and_always_the_same(tmp_path: Path) -> None:
     first, second = cases(), cases()
     assert len(first) >= 2_000 and [case.name for case in first] == [case.name for case in second]

@@ -35,6 +35,7 @@ def cohort(patients: int = 60, seed: int = 0, gain: float = 1.0) -> tuple[np.nda
     return y, 1 / (1 + np.exp(-first)), 1 / (1 + np.exp(-second)), groups
 
 
+@pytest.mark.slow
 def test_figures_without_a_test_of_their_own_are_those_of_the_plain_paired_loop() -> None:
     y, first, second, groups = cohort(20)
     found = compare_runs(y, first, second, groups, (0.5, 0.6), samples=150, seed=3)

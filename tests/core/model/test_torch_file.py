@@ -465,6 +465,7 @@ def _prefixed(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Te
     return {prefix + name: tensor for name, tensor in state.items()}
 
 
+@pytest.mark.slow_but("deep", "lightning", "own class", "with head")
 @pytest.mark.parametrize(
     ("wrap", "name"),
     [

@@ -94,6 +94,7 @@ def test_figures_suit_any_page(name: str) -> None:
     plotly.io.to_json(figure, validate=True)
 
 
+@pytest.mark.slow_but("losses", "roc", "empty")
 @pytest.mark.parametrize("name", every_figure())
 def test_zoom_is_kept_when_the_numbers_change(name: str) -> None:
     assert every_figure()[name].layout.uirevision == every_figure()[name].layout.uirevision is not None

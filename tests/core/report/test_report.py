@@ -160,6 +160,7 @@ def test_the_same_run_gives_the_same_bytes_without_its_model_too(evaluated: Fake
     assert report(evaluated).read_bytes() == first
 
 
+@pytest.mark.slow
 def test_a_run_in_another_folder_gives_the_same_bytes(tmp_path: Path, drawn: None) -> None:
     pages = []
     for place in ("here", "there"):
@@ -173,6 +174,7 @@ def test_a_run_in_another_folder_gives_the_same_bytes(tmp_path: Path, drawn: Non
     assert pages[0] == pages[1]
 
 
+@pytest.mark.slow
 def test_a_picture_of_other_weights_is_made_anew(evaluated: FakeRun) -> None:
     before = written(evaluated)
     evaluated.card["weights_sha256"] = "cd" * 32
@@ -201,6 +203,7 @@ def test_every_item_points_to_a_section_and_asks_what_that_section_asks(run: Fak
     assert asked | {"title", "authors"} == set(Notes.model_fields)
 
 
+@pytest.mark.slow
 def test_item_numbers_stand_beside_the_headings(evaluated: FakeRun) -> None:
     found = sections(evaluated)
     assert found["ethics"].items == ("TRIPOD+AI 17",)
@@ -229,12 +232,14 @@ def test_a_part_without_material_says_which_command_makes_it(run: FakeRun, part:
     assert any("python -m core evaluate b0-clahe2" in text for text in waiting)
 
 
+@pytest.mark.slow
 def test_heatmaps_that_were_not_audited_say_which_command_does_it(evaluated: FakeRun) -> None:
     text = Page(written(evaluated)).text
     assert "python -m core audit b0-clahe2" in text
     assert "The heatmaps were not audited" in text
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_an_earlier_version_is_shown_without_what_it_lacks(
     evaluated: FakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +284,7 @@ def test_what_was_left_out_flows_out_of_the_diagram(evaluated: FakeRun) -> None:
     assert "1 image could not be used, and has no score (share of each set: training 1 (" in text
 
 
+@pytest.mark.slow
 def test_too_few_patients_are_words_and_no_curve(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", patients=4)
     evaluate(run, "test", predictor=FakePredictor(run.card))
@@ -304,6 +310,7 @@ def test_cases_are_chosen_by_rule() -> None:
     assert choose_cases(frame.iloc[:0], 0.5) == []
 
 
+@pytest.mark.slow_but("[[8, 20, 24, 40]]")
 @pytest.mark.parametrize("lesions", ["[[8, 20, 24, 40]]", ""])
 def test_heatmaps_are_inside_the_file_with_the_lesion_where_it_is_known(tmp_path: Path, lesions: str) -> None:
     run = make_run(tmp_path / "run", extra={"lesions": lesions})
@@ -346,6 +353,7 @@ def test_writing_a_report_is_not_an_opening_of_the_test_set(evaluated: FakeRun) 
     assert (evaluated.path / "evaluation.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_fork_names_its_parent_and_the_openings_before_it(evaluated: FakeRun) -> None:
     assert "frozen before the test set was scored" in written(evaluated)
     write_parent(evaluated.path, Parent("elder", 3, "ab" * 32, 2))
@@ -356,6 +364,7 @@ def test_a_fork_names_its_parent_and_the_openings_before_it(evaluated: FakeRun) 
     assert "frozen before the test set was scored" not in text
 
 
+@pytest.mark.slow_but("trained on")
 @pytest.mark.parametrize("changed", [{"threshold": 0.9}, {"weights_sha256": "ef" * 32}], ids=["chosen again", "trained on"])
 def test_nothing_is_called_frozen_that_changed_after_the_test(evaluated: FakeRun, changed: dict) -> None:
     assert "No model was updated after the test." in written(evaluated)
@@ -409,6 +418,7 @@ def test_preprocessing_that_was_tuned_with_test_images_in_view_is_a_warning(eval
     assert "Preprocessing was tuned while test images were visible" in text and "recipe abc123 was saved" in text
 
 
+@pytest.mark.slow
 def test_a_recipe_that_was_saved_after_the_run_was_made_is_not_the_run_s(evaluated: FakeRun) -> None:
     created(evaluated, "2026-01-01T00:00:00+00:00")
     used(evaluated, "images", "2026-01-02T10:00:00+00:00", before_threshold=False)
@@ -554,6 +564,7 @@ def test_fingerprints_follow_the_images_patients_and_labels_only(run: FakeRun) -
 # ---------------------------------------------------------------- on the screen and on paper
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_in_a_browser_nothing_is_asked_for_and_nothing_is_wider_than_screen_or_paper(evaluated: FakeRun, drawn: None) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

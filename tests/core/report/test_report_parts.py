@@ -213,6 +213,7 @@ def test_an_audit_of_the_heatmaps_stands_with_verdict_table_and_curves(run: Fake
     assert table.rows[1][1] == "too few"
 
 
+@pytest.mark.slow_but("0.02-are not shown to lie in lesions more")
 @pytest.mark.parametrize(
     ("better", "said"), [(0.2, ""), (0.02, "are not shown to lie in lesions more"), (-0.2, "lie in lesions less")]
 )

@@ -404,6 +404,7 @@ def test_the_log_of_events_is_never_written_through_a_link(tmp_path: Path) -> No
     assert (tmp_path / "other").read_bytes() == b"precious, and no line end"
 
 
+@pytest.mark.slow
 def test_the_last_event_before_much_rubbish_is_found_in_one_pass(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"seq":7,"type":"step"}\n' + b"x\n" * 2_000_000 + b'{"seq":8,"ty')

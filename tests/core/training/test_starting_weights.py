@@ -61,6 +61,7 @@ def test_what_was_loaded_is_in_the_first_event_and_the_card_also_after_a_resume(
     assert record.sha256 in loaded_weights(record) and str(tmp_path) not in loaded_weights(record)
 
 
+@pytest.mark.slow
 def test_a_run_that_an_earlier_version_began_can_be_resumed(make_run: MakeRun) -> None:
     run = make_run(training__epochs=2)
     training = train(run, timing=EVERY_STEP)

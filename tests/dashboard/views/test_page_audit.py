@@ -66,6 +66,7 @@ def test_words_figures_and_worst_cases_are_those_of_the_audit(audited: Run) -> N
     assert "Energy inside the lesion" in tables(app) and format(method.metric("energy").value) in tables(app)
 
 
+@pytest.mark.slow
 def test_flagged_maps_are_listed_by_name(audited: Run) -> None:
     path = audit_path(audited, "val")
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -76,6 +77,7 @@ def test_flagged_maps_are_listed_by_name(audited: Run) -> None:
     assert app.dataframe[0].value["why"].tolist() == ["nothing at this layer speaks for malignant"]
 
 
+@pytest.mark.slow
 def test_an_audit_of_other_weights_is_said(audited: Run) -> None:
     path = audit_path(audited, "val")
     content = json.loads(path.read_text(encoding="utf-8"))

@@ -95,6 +95,7 @@ def test_next_steps_through_the_list_and_the_choice_is_kept(run: Run) -> None:
     assert open_page("explain").selectbox(key="explain:image:widget").value == second
 
 
+@pytest.mark.slow_but("gradcam", "layercam")
 @pytest.mark.parametrize("method", ["gradcam", "gradcam++", "hirescam", "layercam", "eigencam"])
 def test_every_method_gives_a_picture(run: Run, method: str) -> None:
     from core.gradcam import METHODS
@@ -127,6 +128,7 @@ def test_saving_writes_the_overlay_into_the_run(run: Run) -> None:
     assert picture is not None and picture.shape == (1024, 1024, 3)
 
 
+@pytest.mark.slow
 def test_saving_the_list_says_what_could_not_be_read(run: Run) -> None:
     app = open_page("explain")
     listed = app.selectbox(key="explain:image:widget").options
@@ -189,6 +191,7 @@ def test_a_damaged_model_is_shown_as_its_text(run: Run) -> None:
     assert len(app.error) == 1
 
 
+@pytest.mark.slow
 def test_an_earlier_layer_is_offered_in_plain_words(run: Run) -> None:
     app = open_page("explain")
     layer = app.selectbox(key="explain:layer:widget")
@@ -211,6 +214,7 @@ def test_the_map_can_lie_on_the_original_with_its_lesions(run: Run) -> None:
     assert saved.name.endswith("-original.png") and picture is not None and picture.shape == (1024, 768, 3)
 
 
+@pytest.mark.slow
 def test_both_classes_are_shown_on_one_scale(run: Run) -> None:
     preferences.set("explain:target", "both")
     app = open_page("explain")
@@ -220,6 +224,7 @@ def test_both_classes_are_shown_on_one_scale(run: Run) -> None:
     assert shown["scale"][:2] == ["benign", "malignant"]
 
 
+@pytest.mark.slow
 def test_both_views_of_a_breast_stand_side_by_side(run: Run) -> None:
     app = open_page("explain")
     app.button_group(key="explain:beside:widget").set_value("view").run()
@@ -271,6 +276,7 @@ def test_score_cam_works_in_the_background_and_is_shown_when_it_is_done(run: Run
     assert pictures(app)["panels"][1]["detail"].startswith("Score-CAM, last layer")
 
 
+@pytest.mark.slow
 def test_score_cam_can_be_stopped_and_begun_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     import core.predict
 
@@ -294,6 +300,7 @@ def test_score_cam_can_be_stopped_and_begun_again(run: Run, monkeypatch: pytest.
     assert pictures(app)["panels"][1]["detail"].startswith("Score-CAM, last layer")
 
 
+@pytest.mark.slow
 def test_opacity_and_colours_are_as_they_were_left(run: Run) -> None:
     preferences.set("explain:opacity", 0.8)
     preferences.set("explain:colormap", "viridis")

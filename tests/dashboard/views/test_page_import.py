@@ -102,6 +102,7 @@ def test_changed_options_ask_for_another_preview_before_anything_is_written(work
     assert set(read_manifest(workspace / "data" / "vindr.csv")["label_rule"]) == {"birads-without-3"}
 
 
+@pytest.mark.slow
 def test_what_folders_mean_is_asked_and_never_assumed(workspace: Path) -> None:
     app = looked(classes(workspace / "mine", "0", "1"))
     assert not app.exception and not app.error
@@ -288,6 +289,7 @@ def test_the_options_of_every_importer_are_drawn_and_pass_on_nothing_while_nothi
     assert not app.exception and len(app.session_state["passed"]) == len(app.toggle)
 
 
+@pytest.mark.slow
 def test_where_no_patient_is_known_the_import_the_card_the_check_and_train_say_so(workspace: Path) -> None:
     source = workspace / "mine"
     for label in ("benign", "malignant"):

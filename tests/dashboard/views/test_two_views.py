@@ -33,6 +33,7 @@ def test_every_part_of_evaluate_is_of_breasts(two: Run) -> None:
             assert "there are no scores of single images" not in texts(app), name
 
 
+@pytest.mark.slow
 def test_a_case_is_shown_with_the_heatmap_of_its_breast(two: Run) -> None:
     from core.predict import Predictor
     from core.predict_breasts import heatmap_of, predict_breast_of
@@ -65,6 +66,7 @@ def test_explain_and_test_image_show_a_view_with_the_verdict_on_its_breast(two: 
     assert "judged without its CC" in alone
 
 
+@pytest.mark.slow
 def test_the_report_speaks_of_breasts(two: Run) -> None:
     text = report(two).read_text(encoding="utf-8")
     assert "The model gives each breast a score" in text and "fused by mean" in text

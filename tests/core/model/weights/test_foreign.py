@@ -52,6 +52,7 @@ def state_of_package(prefix: str = "") -> dict[str, torch.Tensor]:
     return {prefix + name: tensor for name, tensor in torch.load(path, weights_only=True).items()}
 
 
+@pytest.mark.slow_but("densenet121", "efficientnet_b0")
 @pytest.mark.parametrize("name", ["resnet50", "densenet121", "efficientnet_b0", "efficientnet_b1"])
 def test_torchvisions_networks_give_the_scores_that_they_give_there(tmp_path: Path, name: str) -> None:
     models = pytest.importorskip("torchvision.models")
@@ -66,6 +67,7 @@ def test_torchvisions_networks_give_the_scores_that_they_give_there(tmp_path: Pa
     assert "second minus the first as malignant" in record.statement
 
 
+@pytest.mark.slow
 def test_torchvisions_densenets_of_before_2017_are_read(tmp_path: Path) -> None:
     theirs = timm.create_model("densenet121", num_classes=1).state_dict()
     old = {name.replace("norm1.", "norm.1.").replace("norm2.", "norm.2."): tensor for name, tensor in theirs.items()}
@@ -86,6 +88,7 @@ def test_efficientnet_pytorchs_networks_give_the_scores_that_they_give_there(tmp
     assert model.starting_weights is not None and model.starting_weights.layout == "efficientnet_pytorch"
 
 
+@pytest.mark.slow
 def test_an_image_encoder_beside_a_text_encoder_is_found_and_the_rest_is_said(tmp_path: Path) -> None:
     """As Mammo-CLIP's files are."""
     state = state_of_package("image_encoder.")
@@ -103,6 +106,9 @@ def test_an_image_encoder_beside_a_text_encoder_is_found_and_the_rest_is_said(tm
     assert record.loaded == record.wanted and record.unused == 42 and record.unused_names[0].startswith("text_encoder.")
 
 
+@pytest.mark.slow_but(
+    "state_dict-model.encoder.", "model-backbone.", "net-module.net.backbone.", "-feature_extractor.", "-encoder."
+)
 @pytest.mark.parametrize("prefix", ["encoder.", "backbone.", "model.encoder.", "module.net.backbone.", "feature_extractor."])
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", "net", ""])
 def test_wrappers_and_prefixes_of_trainers_come_off_foreign_names(tmp_path: Path, prefix: str, wrapper: str) -> None:
@@ -132,6 +138,7 @@ def test_the_statement_says_what_was_and_was_not_loaded(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow_but("1-classifier", "2-classifier.1", "1000-classifier.3")
 @pytest.mark.parametrize("place", ["classifier", "classifier.1", "classifier.3"])
 @pytest.mark.parametrize("classes", [1, 2, 1000])
 def test_a_head_is_kept_where_its_scores_can_be(tmp_path: Path, place: str, classes: int) -> None:

@@ -70,6 +70,7 @@ def test_the_file_gives_what_timm_itself_makes_of_it(weights_file: Path) -> None
             assert torch.equal(ours[name], tensor), name
 
 
+@pytest.mark.slow_but(".pth--model", ".pt-module.-state_dict", ".pth-_orig_mod.-None", ".pt-module.backbone.-model")
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", None])
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module.backbone.", ""])
 @pytest.mark.parametrize("suffix", [".pth", ".pt"])

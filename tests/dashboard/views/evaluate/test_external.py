@@ -71,6 +71,7 @@ def test_a_collection_is_previewed_and_evaluated_only_behind_a_tick(scored: Run,
     assert access_counts(scored.path) == {}
 
 
+@pytest.mark.slow
 def test_every_part_of_the_page_works_on_an_external_set(tested: Run) -> None:
     from dashboard.views.evaluate import parts
 
@@ -81,6 +82,7 @@ def test_every_part_of_the_page_works_on_an_external_set(tested: Run) -> None:
     assert "The manifest has no reader" in texts(app)
 
 
+@pytest.mark.slow
 def test_internal_and_external_stand_side_by_side(tested: Run) -> None:
     app = open_part("Internal and external")
     assert "own test set has not been evaluated" in texts(app)
@@ -94,6 +96,7 @@ def test_internal_and_external_stand_side_by_side(tested: Run) -> None:
     assert "Internal test and other" in texts(open_part("Internal and external"))
 
 
+@pytest.mark.slow
 def test_no_threshold_is_chosen_on_it_and_one_chosen_later_is_said(tested: Run) -> None:
     app = open_part("Choose a threshold")
     assert "never here" in texts(app) and "evaluate:freeze" not in keys(app)
@@ -134,6 +137,7 @@ def test_a_collection_that_cannot_be_read_is_an_error_and_no_crash(scored: Run, 
     assert not open_page("evaluate").exception
 
 
+@pytest.mark.slow
 def test_scoring_again_needs_a_manifest_that_is_still_offered(tested: Run, other: Path) -> None:
     assert not button(open_page("evaluate"), "evaluate:again").disabled
     other.unlink()
@@ -141,6 +145,7 @@ def test_scoring_again_needs_a_manifest_that_is_still_offered(tested: Run, other
     assert not app.exception and button(app, "evaluate:again").disabled
 
 
+@pytest.mark.slow
 def test_images_of_the_set_open_in_explain(tested: Run) -> None:
     preferences.set("explain:source", SPLIT)
     app = open_page("explain")

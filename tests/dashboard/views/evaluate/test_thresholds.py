@@ -40,6 +40,7 @@ def test_freezing_changes_the_model_and_scores_validation_again(scored: Run) -> 
     assert read_evaluation(scored, "val").threshold == scored.model_card().threshold
 
 
+@pytest.mark.slow
 def test_thresholds_by_view_can_be_asked_for_and_a_view_with_too_few_patients_says_so(scored: Run) -> None:
     preferences.set("evaluate:per_view", True)
     app = open_part("Choose a threshold")

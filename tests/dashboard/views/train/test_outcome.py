@@ -62,6 +62,7 @@ ENDINGS = {
 }
 
 
+@pytest.mark.slow_but("disk full-False")
 @pytest.mark.parametrize(
     ("name", "writable"),
     [
