@@ -29,7 +29,7 @@ from core.runs import Run
 from core.training.loop import train
 
 
-@pytest.fixture(scope="module", params=["attention", "concat"])
+@pytest.fixture(scope="module", params=["attention", pytest.param("concat", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("two-views")
     with pytest.MonkeyPatch.context() as patch:
@@ -58,7 +58,6 @@ def films(run: Run) -> list[Path]:
     return [Path(path) for path in paths_of(table["paths"].iloc[0])]
 
 
-@pytest.mark.slow_but("attention")
 def test_a_breast_has_the_score_that_its_threshold_was_chosen_on(run: Run, predictor: Predictor) -> None:
     table = pd.read_csv(run.path / "predictions" / "val.csv")
     for cell, score in zip(table["paths"], table["score"], strict=True):
@@ -235,7 +234,7 @@ def test_a_single_image_is_explained_as_it_was_scored(predictor: Predictor, film
     assert both.malignant.peak == pytest.approx(one.peak)
 
 
-@pytest.mark.slow_but("attention")
+@pytest.mark.slow
 def test_a_model_of_single_images_judges_no_breast(run: Run, films: list[Path]) -> None:
     config = run.config()
     one = Run.create(

@@ -101,6 +101,7 @@ def test_notes_count_images_where_no_patient_is_known() -> None:
     assert in_images(row) is row
 
 
+@pytest.mark.slow
 def test_the_command_line_shows_the_ece_beside_its_chance_level_and_columns_by_their_titles(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

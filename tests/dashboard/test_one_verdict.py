@@ -334,6 +334,7 @@ def test_every_place_judges_an_image_at_the_threshold_of_its_view(
         assert found.threshold is ... or found.threshold == (pytest.approx(threshold, abs=6e-4), basis), f"{place}: {view}"
 
 
+@pytest.mark.slow
 def test_a_file_tells_its_view_where_the_manifest_does_not_know_it(by_view: SimpleNamespace, tmp_path: Path) -> None:
     def judged(source: Path | bytes) -> tuple[str, str]:
         found = by_view.predictor.predict(source)

@@ -147,6 +147,7 @@ def test_an_evaluation_on_test_is_recorded_before_figures_are_given(
     (run.path / "evaluation.json").unlink()
 
 
+@pytest.mark.slow
 def test_an_external_test_is_recorded_before_figures_are_given(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_demo(lab / "data" / "other", patients=12, rows=96, seed=9)
     table = pd.read_csv(lab / "data" / "other" / "manifest.csv", dtype=str, keep_default_na=False)

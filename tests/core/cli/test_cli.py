@@ -154,6 +154,7 @@ def test_an_image_without_a_verdict_says_why_and_is_scored_only_when_told_to(cal
     assert code == 0 and "scored anyway" in out and (lab / "grey-heat.png").exists()
 
 
+@pytest.mark.slow
 def test_the_gate_is_fitted_by_training_and_again_when_told_to(call: Call, lab: Path) -> None:
     file = lab / "checkpoints" / "first" / "gate.safetensors"
     assert file.exists()

@@ -25,6 +25,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_evaluation_says_every_level_and_how_often_the_set_was_opened(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "one"]) == 0
     out = capsys.readouterr().out

@@ -25,6 +25,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_table_says_what_is_external_and_stands_beside_the_internal_test(lab: Path, capsys) -> None:
     assert main(["evaluate", "one", "--manifest", "other/other.csv"]) == 0
     out, err = capsys.readouterr()
@@ -52,7 +53,6 @@ def test_the_table_says_what_is_external_and_stands_beside_the_internal_test(lab
     assert "External test" in (lab / "checkpoints/one/report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_json_has_the_set_its_accesses_and_the_comparison(lab: Path, capsys) -> None:
     main(["evaluate", "one", "--yes"])
     capsys.readouterr()

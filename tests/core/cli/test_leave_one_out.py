@@ -90,6 +90,7 @@ def test_a_value_that_no_folder_can_be_named_after_has_a_run_of_its_own(lab: Pat
     assert len(names) == 2 and all((lab / "held" / f"{name}.csv").is_file() for name in names)
 
 
+@pytest.mark.slow
 def test_auc_limits_of_two_levels_of_confidence_are_not_pooled(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number, row in enumerate(held_out(capsys, "site").values()):
         trained_on(lab, row["run"], lab / "held" / f"{row['run']}.csv", confidence=(0.8, 0.9)[number])

@@ -134,6 +134,7 @@ def test_the_same_seed_gives_the_same_files_whatever_the_number_of_threads(tmp_p
     assert (tmp_path / "one/manifest.csv").read_bytes() == (tmp_path / "four/manifest.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_finished_set_is_left_alone_and_another_seed_replaces_it(tmp_path: Path) -> None:
     manifest = make_demo(tmp_path, patients=3, seed=1, rows=100)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}

@@ -111,6 +111,7 @@ def test_a_run_that_learned_from_the_others_test_patients_is_refused(first: Fake
             compare(*pair)
 
 
+@pytest.mark.slow
 def test_identical_files_under_another_name_are_found(first: FakeRun) -> None:
     second = other_run(first)
     rows = second.manifest()
@@ -142,12 +143,14 @@ def test_a_model_that_changed_since_its_evaluation_is_named(first: FakeRun, chan
     assert warning.startswith("second: ") and words in warning and "evaluate second --split test" in warning
 
 
+@pytest.mark.slow
 def test_two_splits_are_not_compared(first: FakeRun) -> None:
     evaluate(first, "val", predictor=FakePredictor(first.card))
     with pytest.raises(NotEnoughData, match="same split"):
         compare_evaluations(read_evaluation(first, "val"), read_evaluation(first, "test"))
 
 
+@pytest.mark.slow
 def test_a_run_without_figures_says_how_to_get_them(first: FakeRun) -> None:
     with pytest.raises(BadRun, match="evaluate first --split val"):
         compare(first, other_run(first), "val")

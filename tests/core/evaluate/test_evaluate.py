@@ -96,6 +96,7 @@ def test_figures_follow_from_the_file_alone(run: FakeRun) -> None:
     assert int((called & (scores["label"] == "malignant")).sum()) == evaluation.summary.counts.tp
 
 
+@pytest.mark.slow
 def test_breasts_and_patients_average_their_images(run: FakeRun) -> None:
     evaluation = evaluate(run, "test", predictor=predictor_of(run))
     breast, patient = evaluation.levels["breast"], evaluation.levels["patient"]
@@ -104,6 +105,7 @@ def test_breasts_and_patients_average_their_images(run: FakeRun) -> None:
     assert breast.level == "breast"
 
 
+@pytest.mark.slow
 def test_unknown_sides_leave_the_breast_level_as_a_note(run: FakeRun) -> None:
     edit_manifest(run, lambda frame: frame.assign(laterality=""))
     assert "laterality" in evaluate(run, "test", predictor=predictor_of(run)).levels["breast"]

@@ -39,6 +39,7 @@ def run(tmp_path: Path) -> FakeRun:
     return run
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_validation_keeps_the_scores_that_were_fitted_on(run: FakeRun) -> None:
     trained = read_predictions(run, "val")
     evaluation = evaluate(run, "val", predictor=Refusing(run.card))

@@ -93,6 +93,7 @@ def test_after_the_test_set_was_opened_it_is_refused(run: Run) -> None:
     assert run.model_card() == before and read_evaluation(run).refrozen == ()
 
 
+@pytest.mark.slow
 def test_reopening_is_written_down_and_stays_written(run: Run) -> None:
     first = evaluate(run, "test")
     card = refreeze(run, ThresholdRule("youden"), reopen=True)

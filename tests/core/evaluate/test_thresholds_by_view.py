@@ -114,6 +114,7 @@ def test_too_few_patients_of_a_view_are_said_wherever_the_thresholds_are(
     assert f"CC images are judged at the common threshold: {why}" in report(run).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_another_choice_after_the_test_set_was_opened_is_refused_and_then_recorded(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,7 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         broken = str(frame.loc[(frame["split"] == "test") & (frame["view"] == "MLO"), "path"].iloc[0])
         found = {}
         for views in (1, 2):
-            more = {"evaluation__bootstrap_samples": 100, "training__epochs": 3}
+            more = {"evaluation__bootstrap_samples": 100, "training__epochs": 2}
             config = toy_config(folder / "runs", model__views=views, **more)
             found[views] = Run.create(config, frame, name=f"views-{views}")
             list(train(found[views]))

@@ -32,6 +32,7 @@ def test_crafted_sources_are_returned_or_refused(kind: str, tmp_path: Path, capf
     assert capfd.readouterr() == ("", "")  # C libraries write there, too
 
 
+@pytest.mark.slow_but("0", "1")
 @pytest.mark.parametrize("part", range(4))
 def test_damaged_images_are_returned_or_refused(part: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert wrong(QUICK[part::4], tmp_path) == []

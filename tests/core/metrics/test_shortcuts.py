@@ -63,6 +63,7 @@ def test_a_model_that_only_reads_the_scanner_is_worth_nothing_within_scanners() 
     assert 0.2 < honests["scanner"].pairs < 0.8
 
 
+@pytest.mark.slow
 def test_the_audit_is_the_same_again_and_the_seed_moves_the_folds() -> None:
     y, groups, metadata = cohort(100)
     s = np.random.default_rng(0).random(y.size)

@@ -273,6 +273,7 @@ def test_every_figure_stands_with_its_interval(evaluated: FakeRun) -> None:
         assert html.count(f'id="figure-{place}"') == 1
 
 
+@pytest.mark.slow
 def test_what_was_left_out_flows_out_of_the_diagram(evaluated: FakeRun) -> None:
     frame = evaluated.manifest()
     train = frame.loc[frame["split"] == "train", "path"].iloc[1]
@@ -393,6 +394,7 @@ def created(run: FakeRun, when: str) -> None:
     write_status(run.path / "status.json", Status(created=datetime.fromisoformat(when).timestamp()))
 
 
+@pytest.mark.slow
 def test_all_accesses_to_the_test_set_are_listed_alike_ones_in_one_row(evaluated: FakeRun) -> None:
     created(evaluated, "2026-01-03T00:00:00+00:00")
     for day in (1, 2):
@@ -407,6 +409,7 @@ def test_all_accesses_to_the_test_set_are_listed_alike_ones_in_one_row(evaluated
     assert "files opened in other programs" in page.text
 
 
+@pytest.mark.slow
 def test_preprocessing_that_was_tuned_with_test_images_in_view_is_a_warning(evaluated: FakeRun) -> None:
     assert "Preprocessing was tuned" not in written(evaluated)
     created(evaluated, "2026-01-03T00:00:00+00:00")
@@ -427,6 +430,7 @@ def test_a_recipe_that_was_saved_after_the_run_was_made_is_not_the_run_s(evaluat
     assert "Preprocessing was tuned" not in text and "images shown" in text
 
 
+@pytest.mark.slow
 def test_a_damaged_record_of_accesses_is_a_warning_and_not_no_access(evaluated: FakeRun) -> None:
     (evaluated.path / "test_accesses.jsonl").write_text("{", encoding="utf-8")
     text = Page(written(evaluated)).text

@@ -256,6 +256,7 @@ def test_a_damaged_audit_costs_its_part_only(run: FakeRun) -> None:
 # ---------------------------------------------------------------- the command
 
 
+@pytest.mark.slow
 def test_the_command_keeps_the_answers_and_writes_the_report(
     run: FakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

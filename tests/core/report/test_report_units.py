@@ -147,6 +147,7 @@ def nobody(tmp_path: Path) -> FakeRun:
     return scored(run, "val", "test")
 
 
+@pytest.mark.slow
 def test_images_without_patients_make_no_sentence_about_patients(nobody: FakeRun) -> None:
     document = gather(nobody, FakePredictor(nobody.card))
     lines = [line for line in text_of(document).split("\n") if re.search("patient|wom[ae]n|person", line, re.IGNORECASE)]
@@ -161,6 +162,7 @@ def test_images_without_patients_make_no_sentence_about_patients(nobody: FakeRun
     assert tables(document)["Partition of the data."].header[:2] == ("Set", "Images")
 
 
+@pytest.mark.slow
 def test_with_patients_the_report_says_that_they_were_kept_apart(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run"), "test")
     text = text_of(gather(run, FakePredictor(run.card)))
@@ -525,6 +527,7 @@ def test_methods_are_those_of_the_run(tmp_path: Path) -> None:
     assert "and 2 augmented copies of it" in (copies := said(stored(3))) and "rotation" in copies
 
 
+@pytest.mark.slow
 def test_a_threshold_is_called_fixed_only_where_it_is(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run"), "test")
     material = read_material(run)

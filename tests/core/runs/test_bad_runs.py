@@ -574,6 +574,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow_but("delete", "rename", "stop", "fork", "evaluate", "report")
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
 def test_no_command_takes_an_empty_name_or_a_folder_by_its_place(
     workspace: Path, command: list[str], capsys: pytest.CaptureFixture[str]

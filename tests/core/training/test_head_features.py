@@ -126,6 +126,7 @@ def test_there_are_never_more_views_than_epochs_and_one_without_augmentation(
     assert sum(count for count in counts if count > 1) == 18 + 10
 
 
+@pytest.mark.slow
 def test_features_that_do_not_fit_are_fewer_views_or_none(make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = 4 * 6 * 8  # bytes of an image's features: six times the width
     monkeypatch.setattr(head_features, "LARGEST", numbers * (10 + 2 * 18))

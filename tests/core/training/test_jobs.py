@@ -100,6 +100,7 @@ def test_no_handler_thread_or_file_is_left_behind(make_run: MakeRun) -> None:
     run.delete()
 
 
+@pytest.mark.slow
 def test_warnings_of_the_data_layer_reach_the_log_of_their_run(make_run: MakeRun) -> None:
     run = make_run()
 
@@ -140,6 +141,7 @@ def test_the_first_signal_stops_in_order(make_run: MakeRun, number: signal.Signa
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_second_ctrl_c_ends_at_once(make_run: MakeRun) -> None:
     run = make_run()

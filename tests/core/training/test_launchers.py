@@ -39,6 +39,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_run_waits_while_the_device_is_taken_and_says_for_whom(make_run: MakeRun) -> None:
     run = make_run()
     with Ticket("cpu", "the other"):
@@ -259,6 +260,7 @@ def test_a_fork_starts_from_the_weights_and_the_split_of_its_parent(make_run: Ma
     assert card["run"] == "child"
 
 
+@pytest.mark.slow
 def test_a_fork_knows_its_parent_and_how_often_the_test_set_had_been_opened(parent: Run) -> None:
     assert read_parent(parent.path) is None and evaluation_count(parent.path) == 0
     (parent.path / "evaluation.json").write_text('{"val": {"opened": 5}, "test": {"opened": 2}}', encoding="utf-8")

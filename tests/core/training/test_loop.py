@@ -111,6 +111,7 @@ def test_the_test_images_are_never_prepared(make_run: MakeRun, frame: pd.DataFra
     assert set(pd.read_csv(run.path / "predictions" / "val.csv")["split"]) == {"val"}
 
 
+@pytest.mark.slow
 def test_fitting_the_gate_is_told_as_the_last_step_and_can_be_skipped(make_run: MakeRun) -> None:
     run = make_run()
     seen: list[Event] = []
@@ -352,6 +353,7 @@ def test_a_damaged_checkpoint_is_said_and_the_run_is_left_as_it_is(make_run: Mak
     assert "damaged" in run.status().reason
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_neither_started_nor_resumed_again(make_run: MakeRun) -> None:
     run = make_run()
     list(train(run))
@@ -559,6 +561,7 @@ def test_a_changed_copy_in_two_splits_is_leakage_and_what_to_do_is_said(make_run
     assert run.status().state == "failed" and not (run.path / "last.pt").exists()
 
 
+@pytest.mark.slow
 def test_copies_in_a_split_that_was_drawn_here_are_moved_together_before_the_first_step(
     make_run: MakeRun, frame: pd.DataFrame
 ) -> None:
@@ -588,6 +591,7 @@ def test_copies_between_a_given_test_set_and_a_drawn_validation_set_are_refused(
         list(train(run))
 
 
+@pytest.mark.slow
 def test_allowed_leakage_is_warned_of_and_recorded_with_the_model_also_after_a_resume(
     make_run: MakeRun, frame: pd.DataFrame
 ) -> None:
@@ -608,6 +612,7 @@ def copied(frame: pd.DataFrame) -> None:
     assert cv2.imwrite(frame["path"][0], picture) and cv2.imwrite(frame["path"][31], picture[:, ::-1])
 
 
+@pytest.mark.slow
 def test_content_hashes_are_noted_in_the_manifest(make_run: MakeRun) -> None:
     run = make_run(training__epochs=1)
     list(train(run))

@@ -115,6 +115,7 @@ def test_a_precision_that_this_device_lacks_is_not_kept(device: str, own: str, b
 # ---------------------------------------------------------------- compiled
 
 
+@pytest.mark.slow
 def test_a_compiler_that_fails_is_a_warning_and_the_training_goes_on(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ def test_a_run_that_an_earlier_version_began_can_be_resumed(make_run: MakeRun) -
     assert run.model_card().starting_weights is None and not run.model_card().pretrained
 
 
+@pytest.mark.slow
 def test_a_fork_begins_with_its_parents_weights(make_run: MakeRun) -> None:
     parent = make_run("parent", training__epochs=1)
     list(train(parent))

@@ -125,6 +125,7 @@ def test_checkpointing_gives_the_same_losses(make: MakeRun) -> None:
     np.testing.assert_allclose(losses(saving), losses(plain), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_unreadable_image_is_a_missing_view_and_is_listed(make: MakeRun, breasts: pd.DataFrame) -> None:
     gone = breasts.loc[breasts["split"] == "val", "path"].iloc[1]
     Path(gone).write_bytes(b"no image at all")
@@ -144,6 +145,7 @@ def test_partners_of_blended_images_are_of_the_same_view_of_the_reversed_batch()
     assert partners(6, slots, views, device).tolist() == [3, 5, 2, 0, 0, 1]
 
 
+@pytest.mark.slow
 def test_the_first_batch_is_shown_in_whole_breasts(make: MakeRun, breasts: pd.DataFrame) -> None:
     run = make("run")
     list(train(run))

@@ -76,6 +76,18 @@ def test_every_page_opens_with_a_dozen_bad_runs_among_which_is_the_newest(run: R
     assert UNEXPECTED not in texts(app)
 
 
+@pytest.mark.slow_but(
+    "train-status of 401 digits",
+    "train-status is a pipe",
+    "train-manifest is a pipe",
+    "runs-model too deep",
+    "runs-events is a pipe",
+    "evaluate-evaluation too deep",
+    "evaluate-predictions lead elsewhere",
+    "explain-predictions no table",
+    "explain-config of aliases",
+    "test_image-note is a device",
+)
 @pytest.mark.parametrize("name", [*SOME, *SOME_IRREGULAR])
 @pytest.mark.parametrize("page", ["train", "runs", "evaluate", "explain", "test_image"])
 def test_a_page_opens_with_a_bad_run_chosen(run: Run, bad: Run, page: str, name: str) -> None:
@@ -86,6 +98,14 @@ def test_a_page_opens_with_a_bad_run_chosen(run: Run, bad: Run, page: str, name:
     assert UNEXPECTED not in texts(app)
 
 
+@pytest.mark.slow_but(
+    "status too deep-Curves",
+    "evaluation opened many-Figures",
+    "config of aliases-Settings",
+    "config of aliases-Fork",
+    "events is a pipe-Name and note",
+    "status too deep-Delete",
+)
 @pytest.mark.parametrize("part", ["Curves", "Figures", "Settings", "Fork", "Name and note", "Delete"])
 @pytest.mark.parametrize("name", ["status too deep", "events is a pipe", "config of aliases", "evaluation opened many"])
 def test_each_part_of_the_runs_page_opens_with_a_bad_run(run: Run, bad: Run, part: str, name: str) -> None:

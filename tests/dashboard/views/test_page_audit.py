@@ -48,6 +48,7 @@ def test_the_button_audits_and_the_page_shows_what_was_written(run: Run) -> None
     assert f"{found.images} images of {found.patients} patients" in texts(app)
 
 
+@pytest.mark.slow
 def test_words_figures_and_worst_cases_are_those_of_the_audit(audited: Run) -> None:
     app = open_page("explain")
     assert not app.exception and not app.error

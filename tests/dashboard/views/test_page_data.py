@@ -82,6 +82,7 @@ def test_the_check_reports_a_leaking_patient(small: Path) -> None:
     assert "training refuses" in app.error[0].value
 
 
+@pytest.mark.slow
 def test_copies_stand_side_by_side_and_the_split_is_repaired_in_one_click(manifest: Path) -> None:
     for name, picture in {"p01_CC.png": textured_breast(1), "p05_CC.png": textured_breast(1)[:, ::-1]}.items():
         assert cv2.imwrite(str(manifest.parent / name), picture)
@@ -124,6 +125,7 @@ def endless(report: tasks.Report) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_check_can_be_stopped_and_goes_on_when_it_is_asked_for_again(small: Path) -> None:
     name = datasets.check_name(small)
     tasks.start_task(name, "Checking the data", endless)

@@ -68,6 +68,7 @@ def test_the_score_is_the_predictor_s_own(run: Run) -> None:
     ] == "HiResCAM, last layer (2 × 2)"
 
 
+@pytest.mark.slow
 def test_the_test_set_is_offered_only_once_it_has_been_opened(run: Run) -> None:
     app = open_page("explain")
     assert app.button_group(key="explain:source:widget").options == ["Validation", "Upload"]
@@ -86,6 +87,7 @@ def test_filters_list_what_they_say(run: Run) -> None:
     assert app.selectbox(key="explain:image:widget").value == predictions["path"][nearest]
 
 
+@pytest.mark.slow
 def test_next_steps_through_the_list_and_the_choice_is_kept(run: Run) -> None:
     app = open_page("explain")
     first = app.selectbox(key="explain:image:widget").value
@@ -200,6 +202,7 @@ def test_an_earlier_layer_is_offered_in_plain_words(run: Run) -> None:
     assert pictures(app)["panels"][1]["detail"] == "HiResCAM, stage 1 (4 × 4)"
 
 
+@pytest.mark.slow
 def test_the_map_can_lie_on_the_original_with_its_lesions(run: Run) -> None:
     preferences.set("explain:place", "original")
     preferences.set("explain:filter", "Malignant")
@@ -239,6 +242,7 @@ def test_both_views_of_a_breast_stand_side_by_side(run: Run) -> None:
     assert not pictures(app)["linked"]
 
 
+@pytest.mark.slow
 def test_two_runs_stand_side_by_side_each_with_its_own_score(run: Run, workspace: Path) -> None:
     second = workspace / "checkpoints" / "other"
     shutil.copytree(run.path, second)

@@ -89,6 +89,7 @@ def test_a_collection_is_recognised_previewed_and_written_only_at_the_end(worksp
     assert imports.mine(imports.LOOK) is None, "the next import begins anew"
 
 
+@pytest.mark.slow
 def test_changed_options_ask_for_another_preview_before_anything_is_written(workspace: Path) -> None:
     app = looked(collection_trees.vindr(workspace / "vindr"))
     app.selectbox(key="import:vindr:rule").set_value("birads-without-3").run()
@@ -151,6 +152,7 @@ def test_a_path_from_nowhere_and_the_way_back(workspace: Path) -> None:
     assert not app.exception and "import:look" in keys(app) and "import:write" not in keys(app)
 
 
+@pytest.mark.slow
 def test_every_file_that_is_left_out_has_its_reason_before_and_after_writing(workspace: Path) -> None:
     source = classes(workspace / "mine", "benign", "malignant")
     (source / "malignant" / "broken.png").write_bytes(b"\x89PNG broken")

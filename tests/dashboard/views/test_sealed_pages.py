@@ -213,6 +213,7 @@ def test_another_manifest_of_the_same_patients_shows_none_of_their_images(lab: R
     assert [each.images for each in accesses(lab.path) if each.kind == "labels"] == [21]
 
 
+@pytest.mark.slow
 def test_a_problem_names_no_test_file_until_it_is_switched_on(lab: Run) -> None:
     (TINY.parent / "p02_CC.png").write_bytes(b"\x89PNG broken")
     (TINY.parent / "p00_CC.png").write_bytes(b"\x89PNG broken too")
@@ -337,6 +338,7 @@ def test_what_is_looked_at_after_the_opening_is_recorded_too(lab: Run) -> None:
     assert {("scored", "Evaluate"), ("labels", "Evaluate"), ("heatmaps", "Explain"), ("labels", "Explain")} <= found
 
 
+@pytest.mark.slow
 def test_a_recipe_that_is_saved_after_test_images_were_shown_is_recorded(lab: Run) -> None:
     app = PAGES["preprocess"]()
     app.toggle(key="recipe:pectoral").set_value(True).run()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from builders.lively import lively
 from safetensors.torch import save_file
 from torch import nn
 
@@ -19,18 +20,6 @@ from core.model.weights import layouts, packages
 
 LITE = "tf_efficientnet_lite0"
 TOY = "mobilenetv2_035"
-
-
-def lively(network: nn.Module) -> nn.Module:
-    """With statistics of norms that are not the initial ones, as after a training."""
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, tensor in network.named_buffers():
-            if name.endswith("running_mean"):
-                tensor.normal_(0, 0.1)
-            elif name.endswith("running_var"):
-                tensor.uniform_(0.5, 1.5)
-    return network.eval()
 
 
 def built(name: str, path: Path) -> Classifier:
@@ -187,6 +176,19 @@ def test_another_networks_file_is_refused_and_the_nearest_architecture_named(
 ) -> None:
     make(tmp_path / "w.pth")
     with pytest.raises(MissingWeights, match=said):
+        build_model(ModelConfig(name=name, weights=str(tmp_path / "w.pth")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "name", "nearest"),
+    [(_torchvision_resnet101, "resnet50", "resnet101"), (_efficientnet_pytorch_b0, "resnet18", "tf_efficientnet_b0")],
+)
+def test_among_all_architectures_known_here_the_nearest_is_named(
+    tmp_path: Path, make: Callable[[Path], Any], name: str, nearest: str
+) -> None:
+    make(tmp_path / "w.pth")
+    with pytest.raises(MissingWeights, match=f"It fits {nearest} "):
         build_model(ModelConfig(name=name, weights=str(tmp_path / "w.pth")))
 
 

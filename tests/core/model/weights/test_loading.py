@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from builders.lively import lively
 from safetensors.torch import load_file, save_file
 
 from core.config import ModelConfig
@@ -23,14 +24,7 @@ NAME = "mobilenetv2_035"
 def colour() -> torch.nn.Module:
     """A colour network with 1000 classes, as weights files hold them, with statistics that are not the initial ones."""
     torch.manual_seed(3)
-    model = timm.create_model(NAME, pretrained=False)
-    with torch.no_grad():
-        for name, tensor in model.named_buffers():
-            if name.endswith("running_mean"):
-                tensor.normal_(0, 0.1)
-            elif name.endswith("running_var"):
-                tensor.uniform_(0.5, 1.5)
-    return model.eval()
+    return lively(timm.create_model(NAME, pretrained=False))
 
 
 @pytest.fixture

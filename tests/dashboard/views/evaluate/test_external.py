@@ -107,6 +107,7 @@ def test_no_threshold_is_chosen_on_it_and_one_chosen_later_is_said(tested: Run) 
     assert button(app, "evaluate:freeze").disabled
 
 
+@pytest.mark.slow
 def test_labels_that_are_listed_are_an_access_to_the_set(tested: Run) -> None:
     choose_part("All images")
     assert not open_page("evaluate").error
@@ -115,6 +116,7 @@ def test_labels_that_are_listed_are_an_access_to_the_set(tested: Run) -> None:
     assert "labels shown" in tables(open_page("evaluate"))
 
 
+@pytest.mark.slow
 def test_a_name_of_another_set_is_refused_until_it_may_be_replaced(tested: Run, other: Path) -> None:
     frame = pd.read_csv(other, dtype=str, keep_default_na=False)
     frame.drop(index=[10, 11]).to_csv(other, index=False)

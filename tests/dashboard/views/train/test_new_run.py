@@ -124,6 +124,7 @@ def test_a_run_can_be_started_in_a_process_of_its_own(data: Path, monkeypatch: p
         assert started[1:] == [("detached", True)]
 
 
+@pytest.mark.slow
 def test_presets_fill_the_form_in_and_the_one_it_shows_is_marked(data: Path) -> None:
     app = open_page("train")
     assert app.button_group(key="train:preset").value == "standard"
