@@ -14,10 +14,16 @@ settings is refused. Settings, all from the environment:
     MAMMOLAB_QUALITY_METHODS    of "ours fastai probe"; fastai is in benchmarks/requirements.txt
     MAMMOLAB_QUALITY_FOLDS      of "0 1 2 3 4"
     MAMMOLAB_QUALITY_SET        settings of ours beyond the defaults, for an ablation: "training.advanced.ema_decay=0 ..."
+    MAMMOLAB_QUALITY_EPOCHS     so many epochs of ours, the frozen ones included, whatever they cost: for a machine whose speed
+                                changes from hour to hour, where minutes cannot be compared
+    MAMMOLAB_QUALITY_SHARE      share of the patients that are not tested to train and validate with, 1: for a learning curve
     MAMMOLAB_QUALITY_NAME       what to call ours then (and with any other settings beside those of before)
     MAMMOLAB_QUALITY_RESULTS    folder, benchmarks/results/quality
 
 Processor time, not the clock's, so that other work on the machine does not decide.
+
+Of every run of ours the table has three rows: the best epoch's weights, the same with the mean of each image's and its mirrored
+copy's score, and the last epoch's weights. So these two choices are compared without another training.
 """
 
 from __future__ import annotations
@@ -55,6 +61,8 @@ from core.model import build_model
 from core.predict import Predictor
 from core.runs import Run
 from core.runs.history import metric_of
+from core.runs.run import LAST
+from core.training.checkpoint import load_checkpoint
 from core.training.loop import train
 
 FOLDS, SEED = 5, 0
@@ -105,16 +113,25 @@ def with_splits(frame: pd.DataFrame, fold: int) -> pd.DataFrame:
     divided = StratifiedGroupKFold(VALIDATION, shuffle=True, random_state=SEED)
     _, chosen = next(divided.split(others, others["label"], others["patient_id"]))
     split[rest[chosen]] = "val"
-    return frame.assign(split=split).drop(columns="fold")
+    kept = frame.assign(split=split).drop(columns="fold")
+    share = float(setting("SHARE"))
+    if share == 1:
+        return kept
+    # Patients stay whole, and a smaller share's are among those of a larger one.
+    patients = np.random.default_rng(SEED + fold).permutation(others["patient_id"].unique())
+    left_out = patients[round(share * len(patients)) :]
+    return kept[~kept["patient_id"].isin(left_out)].reset_index(drop=True)
 
 
 @dataclass
 class Budget:
-    """Processor seconds that may be spent; `spent` those that were, `notes` what is worth telling beside them."""
+    """Processor seconds that may be spent; `spent` those that were, `notes` what is worth saying beside them, `variants`
+    other scores of the same training by name."""
 
     seconds: float
     spent: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
+    variants: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @contextmanager
     def charged(self) -> Iterator[None]:
@@ -142,7 +159,9 @@ def _measure(
     cost = f"{budget.spent / 60:.1f} processor minutes {budget.notes}"
     print(f"{about['method']}, fold {fold}: AUC {area:.3f} after {cost}", flush=True)
     result = {**about, "auc": area, "minutes": budget.spent / 60, **budget.notes}
-    content = json.dumps({**result, "scores": dict(zip(test["path"], scores.tolist(), strict=True))})
+    result["scores"] = dict(zip(test["path"], scores.tolist(), strict=True))
+    result["variants"] = {name: dict(zip(test["path"], other.tolist(), strict=True)) for name, other in budget.variants.items()}
+    content = json.dumps(result)
     draft = done.with_suffix(".part")
     draft.write_text(content, encoding="utf-8")
     draft.replace(done)
@@ -239,9 +258,12 @@ def _ours(rows: pd.DataFrame, budget: Budget) -> NDArray[np.float64]:
     """A run as `python -m core train` makes it, from an empty image cache, for as many epochs as the budget allows."""
     results = Path(setting("RESULTS"))
     with tempfile.TemporaryDirectory(dir=results) as folder, _image_cache(Path(folder) / "cache"):
-        epochs = _epochs_within(rows, budget.seconds, Path(folder))
+        if wanted := setting("EPOCHS"):
+            epochs = int(wanted)
+        else:
+            epochs = _epochs_within(rows, budget.seconds, Path(folder))
+            shutil.rmtree(cache_root())  # what was measured on is prepared again: it counts
         config = _config(Path(folder), [f"training.epochs={epochs}"])
-        shutil.rmtree(cache_root())  # what was measured on is prepared again: it counts
         with budget.charged():
             made = Run.create(config, rows)
             for event in train(made):
@@ -252,14 +274,30 @@ def _ours(rows: pd.DataFrame, budget: Budget) -> NDArray[np.float64]:
         predictor = Predictor.from_run(made)
         cache = PreparedCache(cache_root(), config.preprocessing)
         test = rows[rows["split"] == "test"].reset_index(drop=True)
-        if not predictor.judges_breasts:
-            return np.array([predictor.score_pixels(cache.read_pixels(path)[None])[0] for path in test["path"]])
-        scores = np.zeros(len(test))
-        for own in breasts_of(test).members:  # each image gets its breast's score, whose mean is that score
-            part = test.iloc[own[own >= 0]]
-            features = predictor.features(np.stack([cache.read_pixels(path) for path in part["path"]]))
-            scores[part.index] = predictor.breast_scores(features, [len(part)], part["view"].tolist())[0]
-        return scores
+        best = _scores(predictor, cache, test)
+        budget.variants["with a mirrored copy"] = (best + _scores(predictor, cache, test, mirrored=True)) / 2
+        found = load_checkpoint(made.path / LAST)
+        if found is not None and found[1]["average"]:
+            predictor.model.load_state_dict(found[1]["average"])
+            budget.variants["last epoch"] = _scores(predictor, cache, test)
+        return best
+
+
+def _scores(predictor: Predictor, cache: PreparedCache, test: pd.DataFrame, *, mirrored: bool = False) -> NDArray[np.float64]:
+    """Of each image, or its breast's."""
+
+    def pixels(path: str) -> NDArray[np.uint8]:
+        found = cache.read_pixels(path)
+        return np.ascontiguousarray(found[:, ::-1]) if mirrored else found
+
+    if not predictor.judges_breasts:
+        return np.array([predictor.score_pixels(pixels(path)[None])[0] for path in test["path"]])
+    scores = np.zeros(len(test))
+    for own in breasts_of(test).members:  # each image gets its breast's score, whose mean is that score
+        part = test.iloc[own[own >= 0]]
+        features = predictor.features(np.stack([pixels(path) for path in part["path"]]))
+        scores[part.index] = predictor.breast_scores(features, [len(part)], part["view"].tolist())[0]
+    return scores
 
 
 def _epochs_within(rows: pd.DataFrame, seconds: float, folder: Path) -> int:
@@ -329,7 +367,7 @@ def table(results: Path, frame: pd.DataFrame) -> str:
     """A line a method: AUC within folds with its patients' interval, of images and of breasts (mean of the views); of images
     against ours; and what it cost.
     """
-    found = pd.DataFrame([json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob(FILES))])
+    found = pd.DataFrame([row for path in sorted(results.glob(FILES)) for row in _with_variants(path)])
     if found.empty:
         return "no results yet"
     ours = found[found["method"] == "ours"]
@@ -345,6 +383,16 @@ def table(results: Path, frame: pd.DataFrame) -> str:
         epochs = ", ".join(dict.fromkeys(str(value) for value in group.get("epochs", pd.Series(dtype=object)).dropna()))
         lines.append(f"| {name} | {len(group)} | {area} | {against} | {breasts} | {group['minutes'].mean():.1f} | {epochs} |")
     return "\n".join(lines)
+
+
+def _with_variants(path: Path) -> list[dict[str, Any]]:
+    """A result, and each of its other scores as one of a method of its own."""
+    result = json.loads(path.read_text(encoding="utf-8"))
+    variants = result.pop("variants", {})
+    return [
+        result,
+        *(result | {"method": f"{result['method']}, {name}", "scores": scores} for name, scores in variants.items()),
+    ]
 
 
 def _scored(group: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ DEFAULTS = {
     "MINUTES": "15",
     "METHODS": "probe ours fastai",
     "FOLDS": "0 1 2 3 4",
+    "SHARE": "1",
     "RESULTS": "benchmarks/results/quality",
 }
 FILES = "*-[0-9].json"  # a result each
@@ -48,8 +49,11 @@ def decisive(method: str, frame: pd.DataFrame) -> dict[str, str]:
     settings = {"MANIFEST": fingerprint(frame), "WEIGHTS": weights, "MODEL": " ".join(setting("MODEL").split())}
     if method != "probe":  # it looks at each image once, whatever the budget
         settings["MINUTES"] = str(float(setting("MINUTES")))
+    if method == "ours" and (epochs := setting("EPOCHS")):
+        settings |= {"EPOCHS": str(int(epochs)), "MINUTES": ""}
     if method != "fastai":  # it has its own defaults
         settings["SET"] = " ".join(setting("SET").split())
+    settings["SHARE"] = f"{float(setting('SHARE')):g}"
     return settings
 
 
@@ -82,6 +86,8 @@ def _compare(path: Path, before: dict[str, str] | None, now: dict[str, str]) -> 
     if before is None:
         print(f"{path}: made before settings were kept; whether they were those of this call is not known")
         return
-    differing = [f"{key} was {before.get(key)!r}, is {value!r}" for key, value in now.items() if before.get(key) != value]
+    kept = {"SHARE": DEFAULTS["SHARE"]} | before  # results of earlier versions do not have it
+    keys = dict.fromkeys([*now, *(["EPOCHS"] if "SET" in now and "EPOCHS" in kept else [])])
+    differing = [f"{key} was {kept.get(key)!r}, is {now.get(key)!r}" for key in keys if kept.get(key) != now.get(key)]
     if differing:
         raise SystemExit(f"{path} was made with other settings than this call has: {'; '.join(differing)}. {_REMEDY}")

@@ -2,7 +2,12 @@
 
 import sys
 
-from core.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from core.cli import main
+
+        code = main()
+    except KeyboardInterrupt:  # pressed while that was imported; main answers it from then on
+        sys.stderr.write("interrupted\n")
+        code = 130
+    sys.exit(code)

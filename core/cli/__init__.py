@@ -19,6 +19,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     # Before torch is imported: threads that spin while they wait make a shared machine many times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:  # also while the commands are imported, which takes a second or two
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(argv: Sequence[str] | None) -> int:
     from core.cli.output import printable
     from core.cli.parser import build_parser
 
@@ -32,8 +40,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LabError as error:
         print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         return 1

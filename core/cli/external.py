@@ -38,6 +38,7 @@ def evaluate_on(run: Run, arguments: argparse.Namespace, settings: EvaluationCon
 def _access_words(run: Run, split: str, opened: Any, rows: Any) -> str:
     """What the coming access means, and what is left out; for standard error."""
     from core.evaluate.external import use_before
+    from core.evaluate.opened_set import COPIES_LATER
     from core.runs.test_set.external import short_name
     from core.runs.test_set.models import seen_words
 
@@ -50,7 +51,7 @@ def _access_words(run: Run, split: str, opened: Any, rows: Any) -> str:
         seen = ""
     return (
         f"note: this scores {run.name} on the external test set {short_name(split)} ({about.size_words}{left}): recorded, and "
-        f"in the report. Nothing may be chosen after seeing it{seen}"
+        f"in the report; {COPIES_LATER}. Nothing may be chosen after seeing it{seen}"
     )
 
 

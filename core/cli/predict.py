@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ _CSV_HEADS = (b"file,score,calibrated,decision,refusal,note", b"file,score,calib
 if TYPE_CHECKING:
     from core.gradcam import Evidence, Heatmap
     from core.predict import Predictor
-    from core.prediction import BreastImage, BreastPrediction, Prediction
+    from core.prediction import BreastImage, Prediction
 
 Progress = Callable[[int, int], None]
 
@@ -94,9 +94,12 @@ def add_commands(commands: Commands) -> None:
 
 def predict(arguments: argparse.Namespace) -> int:
     """Print verdicts; a file that cannot be read or gets none is listed with its reason and makes the exit code 1."""
+    from core.data import read_manifest
+    from core.data.known_images import KnownImages
     from core.metrics.chance import warning_of
     from core.predict import Predictor
     from core.runs.test_set.accesses import PREDICTION
+    from core.verdict_table import verdict_rows
 
     if arguments.csv:
         new_file(arguments.csv, ".csv", arguments.files, lambda head: head.startswith(_CSV_HEADS))
@@ -104,7 +107,9 @@ def predict(arguments: argparse.Namespace) -> int:
     predictor = Predictor.from_run(run.path)
     record_files(arguments.files, PREDICTION, "predict", root=run.path.parent, run=run.path)
     with progress_bar("predicting") as progress:
-        rows = list((_breast_rows if predictor.judges_breasts else _image_rows)(predictor, arguments, progress))
+        known = None if arguments.manifest is None else KnownImages(read_manifest(arguments.manifest))
+        wanted = {"frame": arguments.frame, "known": known, "score_anyway": arguments.score_anyway}
+        rows = [row for row, _ in verdict_rows(predictor, arguments.files, progress, **wanted)]
     if arguments.csv:
         import pandas as pd
 
@@ -126,71 +131,6 @@ def predict(arguments: argparse.Namespace) -> int:
         if predictor.chance:
             note(f"warning: {warning_of(predictor.chance)}")
     return 0 if all(row["score"] is not None for row in rows) else 1
-
-
-def _image_rows(predictor: Predictor, arguments: argparse.Namespace, progress: Progress) -> Iterator[dict[str, Any]]:
-    if arguments.manifest is not None:
-        raise BadRun("--manifest: this model judges single images, so nothing has to be paired. Leave it out.")
-    wanted = {"frame": arguments.frame, "score_anyway": arguments.score_anyway}
-    for path, result in zip(arguments.files, predictor.predict_many(arguments.files, progress, **wanted), strict=True):
-        yield _prediction_row(path, result)
-
-
-def _breast_rows(predictor: Predictor, arguments: argparse.Namespace, progress: Progress) -> Iterator[dict[str, Any]]:
-    """A row a breast."""
-    from core.data import read_manifest
-    from core.data.known_images import KnownImages
-    from core.predict_breasts import predict_breasts
-
-    if arguments.frame is not None:
-        raise BadRun("--frame: a model of two views takes the files of a breast, each with one image. Leave it out.")
-    known = None if arguments.manifest is None else KnownImages(read_manifest(arguments.manifest))
-    wanted = {"known": known, "score_anyway": arguments.score_anyway}
-    for paths, result in predict_breasts(predictor, arguments.files, progress, **wanted):
-        names = [_printable_path(path) for path in paths]
-        row = _empty_row(" + ".join(names)) | {"files": names}
-        if isinstance(result, str):
-            yield row | {"refusal": result, "note": result}
-            continue
-        left_out = [_printable_path(path) for path, _ in result.unread]
-        left_out += [_printable_path(image.path) for image in result.images if image.left_out and image.path is not None]
-        yield row | _verdict(result) | {"view": result.views or None, "threshold": result.threshold, "left_out": left_out}
-
-
-def _empty_row(name: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"file": name, "score": None, "calibrated": None, "decision": None, "refusal": None, "note": ""}
-    return row | {"view": None, "threshold": None, "threshold_basis": None}
-
-
-def _printable_path(path: Path) -> str:
-    # The table is UTF-8, and a file name from another system may not be.
-    return path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _verdict(result: Prediction | BreastPrediction) -> dict[str, Any]:
-    notes = [result.verdict.rstrip("."), *(["scored anyway"] if result.scored_anyway else [])] if result.refusal else []
-    return {
-        "score": None if result.score is None else round(result.score, 6),
-        "calibrated": None if result.calibrated is None else round(result.calibrated, 6),
-        "decision": result.decision,
-        "refusal": result.refusal or None,
-        "note": "; ".join([*notes, *result.warnings]),
-    }
-
-
-def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[str, Any]:
-    row = _empty_row(_printable_path(path))
-    if isinstance(result, tuple):
-        return row | {"refusal": result[1], "note": result[1]}
-    return (
-        row
-        | _verdict(result)
-        | {
-            "view": result.view or None,
-            "threshold": result.threshold,
-            "threshold_basis": result.threshold_basis or None,
-        }
-    )
 
 
 def _prediction_line(row: dict[str, Any]) -> tuple[str, ...]:

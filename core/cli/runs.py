@@ -50,6 +50,8 @@ def list_(arguments: argparse.Namespace) -> int:
     for run in list_runs(root):
         status = run.status()
         metrics, problems = headline(run)
+        evaluated, tests, damage = evaluations(run)
+        problems += damage
         used = test_accesses(run)
         problems += [used] if isinstance(used, str) else []
         marks = (leakage_warning_of(metrics["leakage"] or ""), warning_of(metrics["chance"] or ""))
@@ -58,6 +60,7 @@ def list_(arguments: argparse.Namespace) -> int:
         rows.append(
             {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": reason}
             | metrics
+            | {"evaluated": evaluated, "external_tests": tests}
             | {"test_accesses": None if isinstance(used, str) else used}
         )
     if arguments.json:
@@ -73,13 +76,24 @@ def list_(arguments: argparse.Namespace) -> int:
                     f"{r['epoch'] or 0}/{r['epochs'] or 0}",
                     with_limits(r["val_auc"], r["val_auc_interval"]),
                     with_limits(r["test_auc"], r["test_auc_interval"]),
+                    printable(_external_words(r["external_tests"]), LONGEST_REASON),
                     printable(r["reason"] or "", LONGEST_REASON),
                 )
                 for r in rows
             ],
-            ("run", "state", "epoch", "val AUC, images (optimistic)", "test AUC, images", "reason"),
+            (
+                "run",
+                "state",
+                "epoch",
+                "val AUC, images (optimistic)",
+                "test AUC, images",
+                "external tests: AUC, images",
+                "reason",
+            ),
         )
-        levels = {row[f"{split}_auc_confidence"] for row in rows for split in ("val", "test")} - {None}
+        levels = {row[f"{split}_auc_confidence"] for row in rows for split in ("val", "test")}
+        levels |= {each["auc_confidence"] for row in rows for each in row["external_tests"].values()}
+        levels -= {None}
         intervals = f"; intervals are of {' or '.join(f'{level:.0%}' for level in sorted(levels))}" if levels else ""
         if len(levels) > 1:
             intervals += " as each run has it (--json says which)"
@@ -116,16 +130,60 @@ def headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     try:
         test = read_entries(run.path).get("test")
         if test and card and test.get("weights_sha256") == card.weights_sha256:  # not an earlier model's
-            auc = test["metrics"]["auc"]
-            metrics["test_auc"] = _number(auc["value"])
-            limits = tuple(map(_number, (auc.get("low"), auc.get("high"))))
-            metrics["test_auc_interval"] = limits if None not in limits else None
-            metrics["test_auc_confidence"] = _test_confidence(test) if metrics["test_auc_interval"] else None
+            metrics |= {f"test_{name}": value for name, value in _stored_auc(test).items()}
     except LabError as error:
         problems.append(str(error))
     except (AttributeError, KeyError, TypeError) as error:
         problems.append(f"{run.path / EVALUATION}: the entry of test is damaged ({type(error).__name__}: {error}).")
     return metrics, problems
+
+
+def evaluations(run: Run) -> tuple[list[str], dict[str, Any], list[str]]:
+    """What the run was evaluated on, external test sets last; the AUC on each of those (auc, auc_interval, auc_confidence,
+    images, manifest, and whether it is of the model as it is now), by name; and why an entry cannot be read.
+    """
+    from core.data import SPLITS
+    from core.evaluate import external_splits
+    from core.runs.test_set.external import short_name
+    from core.runs.test_set.provenance import EVALUATION, read_entries
+
+    tests: dict[str, Any] = {}
+    problems = []
+    try:
+        entries, external = read_entries(run.path), external_splits(run)
+    except LabError:  # `headline` says so
+        return [], {}, []
+    try:
+        weights = run.model_card().weights_sha256 if run.has_model else ""
+    except LabError:
+        weights = ""
+    for split in external:
+        entry = entries[split]
+        try:
+            about = {"images": entry.get("images"), "manifest": (entry.get("external") or {}).get("manifest")}
+            now = bool(weights) and entry.get("weights_sha256") == weights
+            tests[short_name(split)] = _stored_auc(entry) | about | {"of_this_model": now}
+        except (AttributeError, KeyError, TypeError) as error:
+            problems.append(f"{run.path / EVALUATION}: the entry of {split} is damaged ({type(error).__name__}: {error}).")
+    return [*(split for split in SPLITS if entries.get(split)), *external], tests, problems
+
+
+def _stored_auc(entry: dict[str, Any]) -> dict[str, Any]:
+    """The AUC of an entry of evaluation.json, with its limits. Raises AttributeError, KeyError or TypeError: it is damaged."""
+    auc = entry["metrics"]["auc"]
+    limits = tuple(map(_number, (auc.get("low"), auc.get("high"))))
+    known = None not in limits
+    confidence = _stored_confidence(entry) if known else None
+    return {"auc": _number(auc["value"]), "auc_interval": limits if known else None, "auc_confidence": confidence}
+
+
+def _external_words(tests: dict[str, Any]) -> str:
+    """`inbreast 0.712 [0.640, 0.784]; cmmd 0.655 (of an earlier model)`, a dash where there is none."""
+    words = [
+        f"{name} {with_limits(each['auc'], each['auc_interval'])}{'' if each['of_this_model'] else ' (of an earlier model)'}"
+        for name, each in tests.items()
+    ]
+    return "; ".join(words) or "-"
 
 
 def _confidence(run: Run) -> float:
@@ -138,7 +196,7 @@ def _confidence(run: Run) -> float:
         return EvaluationConfig().confidence
 
 
-def _test_confidence(entry: dict[str, Any]) -> float | None:
+def _stored_confidence(entry: dict[str, Any]) -> float | None:
     """The level of an evaluation's intervals; None where an earlier version did not store it."""
     image = entry.get("levels", {}).get("image")
     return _number(image.get("confidence")) if isinstance(image, dict) else None

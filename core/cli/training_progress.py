@@ -38,9 +38,14 @@ class _ProgressPrinter:
         """One event of the run, as a line or as progress of the bar."""
         if event["type"] == "prepare":
             copies = dict.fromkeys(("hashes", "copies"), "looking for copies")
-            names = copies | {"features": "backbone features", "gate": "input gate"}
+            names = copies | {
+                "lesions": "lesions",
+                "patches": "patch phase",
+                "features": "backbone features",
+                "gate": "input gate",
+            }
             what = names.get(event.get("what", ""), "preparing")
-            self._advance(what, "image", event["done"], event["total"])
+            self._advance(what, "step" if event.get("what") == "patches" else "image", event["done"], event["total"])
         elif event["type"] == "step":
             self._advance(f"epoch {event['epoch']}", "step", event["step"], event["steps"])
         else:
@@ -76,6 +81,9 @@ def _line(event: Event) -> str:
     if event["type"] == "phase":
         epochs = f"epochs {event['first_epoch']}-{event['last_epoch']}"
         return f"phase {event['phase']}: {epochs}, learning rate {event['learning_rate']:.2g}"
+    if event["type"] == "patch_epoch":
+        right = f"{event['accuracy']:.1%} of {event['patches']:,} training patches right as lesion or tissue"
+        return f"patch phase, epoch {event['epoch']}/{event['epochs']}: loss {event['loss']:.3f}, {right}"
     if event["type"] == "epoch":
         best = " (best)" if event["best"] else ""
         return (

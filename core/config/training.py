@@ -94,6 +94,22 @@ class AdvancedTrainingConfig(Section):
     """Processor threads; 0 leaves one core to the dashboard when it shares the machine."""
 
 
+class LesionTrainingConfig(Section):
+    """What a training makes of lesions whose place is known: boxes, outlines, masks or circles in the manifest."""
+
+    patch_epochs: int = Field(0, ge=0, le=1000, title="Patch epochs")
+    """Before the first epoch on whole images, train the network for so many epochs to tell patches with a benign or malignant
+    lesion, beside a lesion and of other tissue apart (Shen et al. 2019). 0: no patch phase."""
+    patch_manifest: str = Field("", title="Manifest of the patches")
+    """Another manifest whose lesions the patches are cut from: of its training images, or of all where it has no splits. Images
+    and patients of this run's validation and test set are left out. Empty: this run's own training images."""
+    patch_size: int = Field(128, ge=32, le=1024, title="Patch size")
+    """Side of a patch in pixels of the prepared image: large enough for a lesion and some tissue around it."""
+    localization_weight: float = Field(0.0, ge=0.0, le=100.0, title="Localization loss weight")
+    """Weight of a loss that draws the class activation map of malignant training images to their lesions: the share of the
+    map's positive values that lies outside (Rao et al. 2023, energy loss). 0: none."""
+
+
 class TrainingConfig(Section):
     """How the network is trained."""
 
@@ -138,4 +154,5 @@ class TrainingConfig(Section):
     """auto, cpu, cuda, cuda:0 or mps."""
     seed: int = Field(0, ge=0, title="Seed")
     """Two runs with the same seed and precision on the same machine give the same weights."""
+    lesions: LesionTrainingConfig = LesionTrainingConfig()
     advanced: AdvancedTrainingConfig = AdvancedTrainingConfig()

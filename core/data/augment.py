@@ -57,27 +57,61 @@ def apply(pixels: NDArray[np.uint8], change: Change, out: NDArray[np.float32] | 
     return _look_up(moved, _grey_levels(moved, change), out)
 
 
+def crop(
+    pixels: NDArray[np.uint8], change: Change, centre: tuple[float, float], side: int, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """The changed square of `side` pixels around `centre` (x, y), float32 (side, side) in [0, 1], as `apply` changes images.
+
+    It is cut from the whole image in one step: what a rotation or a smaller scale brings in is tissue where there is some.
+    """
+    matrix = _about((centre[0] - 0.5, centre[1] - 0.5), change)
+    matrix[:, 2] += (side - 1) / 2 - np.array([centre[0] - 0.5, centre[1] - 0.5])
+    moved = np.asarray(cv2.warpAffine(np.asarray(pixels), matrix, (side, side), flags=cv2.INTER_LINEAR), dtype=np.uint8)
+    return _look_up(moved, _grey_levels(moved, change), out)
+
+
+def move_mask(mask: NDArray[np.uint8], change: Change, cell: int) -> NDArray[np.uint8]:
+    """A mask that is `cell` times coarser than the image, moved as `apply` moves the image: uint8 (h, w), same size."""
+    if _stays(change):
+        return mask
+    height, width = mask.shape
+    matrix = _about(((width * cell - 1) / 2, (height * cell - 1) / 2), change)
+    # Centres of cells lie at (column + 0.5) * cell - 0.5 in the image's pixels.
+    shift = (cell - 1) / 2
+    matrix[:, 2] = (matrix[:, :2] @ np.array([shift, shift]) + matrix[:, 2] - shift) / cell
+    return np.asarray(cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_NEAREST), dtype=np.uint8)
+
+
 def _look_up(pixels: NDArray[np.uint8], levels: NDArray[np.float32], out: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """`levels[pixels]`, five times quicker."""
     return np.asarray(cv2.LUT(pixels, levels, out), dtype=np.float32)
 
 
 def _move(pixels: NDArray[np.uint8], change: Change) -> NDArray[np.uint8]:
-    if not (change.flip or change.upside_down) and change.angle == 0 and change.scale == 1:
+    if _stays(change):
         return pixels
     height, width = pixels.shape
     # Pixel centres: the middle of the image is at (width - 1) / 2, so a flip alone loses nothing.
-    centre = ((width - 1) / 2, (height - 1) / 2)
-    matrix = cv2.getRotationMatrix2D(centre, change.angle, change.scale)
-    if change.flip:
-        mirror = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], dtype=np.float64)
-        matrix = matrix @ mirror
-    if change.upside_down:
-        matrix = matrix @ np.array([[1, 0, 0], [0, -1, height - 1], [0, 0, 1]], dtype=np.float64)
+    matrix = _about(((width - 1) / 2, (height - 1) / 2), change)
     moved = cv2.warpAffine(
         np.asarray(pixels), matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
     )
     return np.asarray(moved, dtype=np.uint8)
+
+
+def _stays(change: Change) -> bool:
+    return not (change.flip or change.upside_down) and change.angle == 0 and change.scale == 1
+
+
+def _about(centre: tuple[float, float], change: Change) -> NDArray[np.float64]:
+    """The change's movement about a point (x, y), (2, 3)."""
+    x, y = centre
+    matrix = np.asarray(cv2.getRotationMatrix2D(centre, change.angle, change.scale), dtype=np.float64)
+    if change.flip:
+        matrix = matrix @ np.array([[-1, 0, 2 * x], [0, 1, 0], [0, 0, 1]], dtype=np.float64)
+    if change.upside_down:
+        matrix = matrix @ np.array([[1, 0, 0], [0, -1, 2 * y], [0, 0, 1]], dtype=np.float64)
+    return matrix
 
 
 def _grey_levels(pixels: NDArray[np.uint8], change: Change) -> NDArray[np.float32]:

@@ -41,6 +41,8 @@ class Batch:
 
     Of breasts, there are B labels, indices (which breast) and mask values, and M images: `slots` int64 (B, K) says which are
     whose, -1 for none, and `views` int64 (M,) what they show (see core.model.fusion). Of images both are None.
+
+    `lesions` uint8 (N or M, h, w), where they were asked for: 1 where a lesion is, in cells coarser than the image.
     """
 
     images: torch.Tensor
@@ -49,6 +51,7 @@ class Batch:
     sample_mask: torch.Tensor
     slots: torch.Tensor | None = None
     views: torch.Tensor | None = None
+    lesions: torch.Tensor | None = None
 
     def pin(self) -> Batch:
         """The same in page-locked memory, from where a GPU fetches it while it computes."""
@@ -155,6 +158,7 @@ def batches(
     pin_memory: bool = False,
     breasts: Breasts | None = None,
     leaders: NDArray[np.int64] | None = None,
+    lesions: NDArray[np.uint8] | None = None,
 ) -> Generator[Batch, None, None]:
     """One epoch over the rows of `frame`, without its first `start` batches (to go on where a run was cut off).
 
@@ -163,7 +167,8 @@ def batches(
 
     With `breasts` (of this frame) a sample is a breast with all its images, and `batch_size` counts breasts. Each image is
     augmented for itself, but mirrored as the first one of its breast is. `leaders` int64 (N,) asks for the latter alone, for
-    images that come one by one: the row whose flips each image shares.
+    images that come one by one: the row whose flips each image shares. `lesions` uint8 (N, h, w) of the frame's rows, in square
+    cells, come with the batches, changed as the images are.
 
     With `world_size` ranks, `batch_size` is that of one rank and the ranks' batches together are the batches of one process
     with `batch_size * world_size`. In training orders every rank has equally many images in every batch (the last batch is
@@ -196,7 +201,7 @@ def batches(
         raise BadManifest(f"{len(unknown)} images without a label cannot be learnt from (first: {unknown.iloc[0]}).")
     labels = (frame["label"] == LABELS[1]).to_numpy().astype(np.float32) if breasts is None else breasts.labels
     leaders = breasts.leaders if breasts is not None else leaders
-    images = _Images(frame["path"].astype("str").to_list(), cache, augmentation, leaders, (seed, epoch))
+    images = _Images(frame["path"].astype("str").to_list(), cache, augmentation, leaders, (seed, epoch), lesions)
     tasks = _tasks(epoch_order(labels, order, seed, epoch, together), batch_size, world_size, rank, equal=order != "sequence")[
         start:
     ]
@@ -242,6 +247,7 @@ class _Images:
     augmentation: AugmentationConfig | None
     leaders: NDArray[np.int64] | None
     stream: tuple[int, int]
+    lesions: NDArray[np.uint8] | None = None
 
     def load(self, rows: NDArray[np.int64], occurrences: NDArray[np.int64]) -> NDArray[np.float32]:
         """float32 (N, 1, H, W) of these rows."""
@@ -253,6 +259,18 @@ class _Images:
             else:
                 augment.apply(pixels, self._change(self.augmentation, row, occurrence), images[position, 0])
         return images
+
+    def load_lesions(self, rows: NDArray[np.int64], occurrences: NDArray[np.int64]) -> torch.Tensor | None:
+        """uint8 (N, h, w) of these rows, where there are any."""
+        if self.lesions is None:
+            return None
+        found = self.lesions[rows]
+        cell = -(-self.cache.recipe.shape[0] // found.shape[1])
+        for position, (row, occurrence) in enumerate(zip(rows.tolist(), occurrences.tolist(), strict=True)):
+            if self.augmentation is not None and found[position].any():
+                change = self._change(self.augmentation, row, occurrence)
+                found[position] = augment.move_mask(found[position], change, cell)
+        return torch.from_numpy(found)
 
     def _change(self, augmentation: AugmentationConfig, row: int, occurrence: int) -> augment.Change:
         change = augment.draw(augmentation, *self.stream, row, occurrence)
@@ -266,7 +284,10 @@ def _load(task: _Task, labels: NDArray[np.float32], images: _Images, breasts: Br
     # All arrays are this batch's own and writable: torch shares them without a warning.
     own = (labels[task.indices], task.indices.copy(), task.sample_mask.copy())
     if breasts is None:
-        return Batch(*map(torch.from_numpy, (images.load(task.indices, task.occurrences), *own)))
+        loaded = images.load(task.indices, task.occurrences)
+        lesions = images.load_lesions(task.indices, task.occurrences)
+        return replace(Batch(*map(torch.from_numpy, (loaded, *own))), lesions=lesions)
     rows, slots, owners = breasts.select(task.indices)
     loaded = images.load(rows, task.occurrences[owners])
-    return Batch(*map(torch.from_numpy, (loaded, *own, slots, breasts.views[rows])))
+    lesions = images.load_lesions(rows, task.occurrences[owners])
+    return replace(Batch(*map(torch.from_numpy, (loaded, *own, slots, breasts.views[rows]))), lesions=lesions)

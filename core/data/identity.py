@@ -35,6 +35,7 @@ _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
 _SIDE_OR_VIEW = re.compile(r"-(?:left|right|[lr]|(?:(?:left|right|[lr])-?)?(?:xccl|mlo|cc|ml|lm))$")
 _YEAR = re.compile(r"-(?:199[0-9]|20[0-3][0-9])$")
 _WORD = re.compile(r"^(?:patient|pat|subject|subj|case)(?:-?(?:id|no|nr|number))?(?:-|(?=[0-9]))(?=.*[0-9])")
+_LETTERED = re.compile(r"((?:.*[:/])?)(?:p|pt|pid|id)([0-9]+)")  # of a spelling: what may be put before a patient's number
 _KEPT_DIGITS = 15  # of a number in a spreadsheet; the others become zeros
 
 
@@ -51,7 +52,13 @@ def patient_doubts(patients: Sequence[str], splits: Sequence[str]) -> list[Doubt
     rows: defaultdict[str, list[int]] = defaultdict(list)
     for row, patient in enumerate(patients):
         rows[patient].append(row)
-    found = [_placeholders(rows), _rounded(rows), _spelled_twice(rows, splits), _giants(rows, len(patients))]
+    found = [
+        _placeholders(rows),
+        _rounded(rows),
+        _spelled_twice(rows, splits),
+        _lettered(rows, splits),
+        _giants(rows, len(patients)),
+    ]
     return [doubt for doubt in found if doubt is not None]
 
 
@@ -97,6 +104,16 @@ def written_twice(frame: pd.DataFrame) -> tuple[int, int]:
             splits.setdefault(key, set()).add(split)
     twice = [key for key, found in names.items() if len(found) > 1]
     return len(twice), sum(len(splits[key] - {""}) > 1 for key in twice)
+
+
+def without_letters(spelled: str) -> str:
+    """A `spelling` without a P, PT, PID or ID before its number: p24947 is 24947. "" where there is none.
+
+    That letter alone may tell two hospitals' patients apart. So equality is a doubt, never taken for the same person as equal
+    spellings are.
+    """
+    found = _LETTERED.fullmatch(spelled)
+    return f"{found[1]}{found[2].lstrip('0') or '0'}" if found is not None else ""
 
 
 def patients_known(frame: pd.DataFrame) -> bool:
@@ -174,11 +191,32 @@ def _spelled_twice(rows: dict[str, list[int]], splits: Sequence[str]) -> Doubt |
         return None
     apart = sum(len({splits[row] for name in names for row in rows[name]} - {""}) > 1 for names in twice)
     first = first_few((" and ".join(map(shown, names[:_NAMED])) for names in twice), _NAMED, "; ")
-    leak = f" {apart} of them stand in different splits: leakage, if they are one person." if apart else ""
+    leak = (
+        f" {apart} of them {'stands' if apart == 1 else 'stand'} in different splits: leakage, if they are one person."
+        if apart
+        else ""
+    )
     return Doubt(
         f"{counted(len(twice), 'patient')} may be written in more than one way ({first}), each of which counts as a "
         f"patient of its own.{leak} Write every patient in one way",
         _positions(rows, [name for names in twice for name in names]),
+    )
+
+
+def _lettered(rows: dict[str, list[int]], splits: Sequence[str]) -> Doubt | None:
+    named: defaultdict[str, list[str]] = defaultdict(list)
+    for patient in rows:
+        named[spelling(patient)].append(patient)
+    pairs = [[*named[key], *named[bare]] for key in named if (bare := without_letters(key)) and bare in named]
+    if not pairs:
+        return None
+    apart = sum(len({splits[row] for name in names for row in rows[name]} - {""}) > 1 for names in pairs)
+    first = first_few((" and ".join(map(shown, names[:_NAMED])) for names in pairs), _NAMED, "; ")
+    leak = f" {apart} of them {'stands' if apart == 1 else 'stand'} in different splits: leakage, if so." if apart else ""
+    return Doubt(
+        f"{counted(len(pairs), 'patient')} may be named with and without letters before the number ({first}). They count as "
+        f"different people, which no split keeps together.{leak} If they are not, write every patient in one way",
+        _positions(rows, list(dict.fromkeys(name for names in pairs for name in names))),
     )
 
 

@@ -198,8 +198,9 @@ def _parse(path: Path) -> tuple[list[_Row], list[str]]:
     names = [name.lower() if name.lower() in known else name for name in header]
     missing = [name for name in REQUIRED if name not in names]
     if missing:
+        which = f"{'column' if len(missing) == 1 else 'columns'} {listed(missing)}"
         raise BadManifest(
-            f"{path} line 1: column {', '.join(missing)} is missing; required are {', '.join(REQUIRED)}; "
+            f"{path} line 1: {which} missing; required are {', '.join(REQUIRED)}; "
             f"got {listed(names)}. A CSV in another form: `python -m core data import csv {path.name} --out manifest.csv`."
         )
     if repeated(names) or "" in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from core.data.composition import label_from_collection
+from core.data.importers.differing import Differing
 from core.errors import BadManifest
-from core.wording import counted
+from core.wording import counted, listed
 
 # Collections that hold images of one another, under ids that cannot be compared.
 _RELATIVES = (
@@ -40,15 +42,15 @@ def merge_manifests(parts: Sequence[tuple[Path, pd.DataFrame]]) -> tuple[pd.Data
     every[text] = every[text].fillna("").astype("str")
     if "synthetic" in every.columns:
         every["synthetic"] = every["synthetic"].fillna(False).astype(bool)
-    merged, repeated = _once(every)
+    merged, repeated, differing = _once(every)
     crops = merged.get("subset", pd.Series("", index=merged.index)) == "crop"
     if crops.any() and not crops.all():
+        what = counted(int(crops.sum()), "row is a crop around a lesion", "rows are crops around lesions")
         raise BadManifest(
-            f"merge: {counted(int(crops.sum()), 'row is', 'rows are')} a crop around a lesion, the others whole images: a "
-            "model would learn the size. Keep them in manifests of their own."
+            f"merge: {what}, the others whole images: a model would learn the size. Keep them in manifests of their own."
         )
     notes = [f"{counted(repeated, 'image')} in several manifests with the same label and split: kept once"] if repeated else []
-    return merged, [*notes, *_warnings(merged)]
+    return merged, [*notes, *differing.notes(), *_warnings(merged)]
 
 
 def related(first: str, second: str) -> bool:
@@ -87,7 +89,7 @@ def _with_collection(identifier: str, collection: str) -> str:
     return f"{collection}:{identifier}"
 
 
-def _once(every: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+def _once(every: pd.DataFrame) -> tuple[pd.DataFrame, int, Differing]:
     keys = every["path"].map(os.path.normcase)
     again = keys.duplicated(keep=False)
     compared = ["label", "split", "patient_id"]
@@ -100,8 +102,13 @@ def _once(every: pd.DataFrame) -> tuple[pd.DataFrame, int]:
             f"merge: {counted(int(different.sum()), 'image stands', 'images stand')} in several manifests with another label, "
             f"split or patient (first: {first}). Correct one of them, or leave it out."
         )
+    differing = Differing()
+    described = [name for name in ("laterality", "view", "age", "density") if name in every.columns]
+    for path, own in every[again].groupby(keys[again]) if again.any() else ():
+        for name in described:
+            differing.first(name, Path(str(path)).name, ("" if pd.isna(cell) else str(cell) for cell in own[name]))
     kept = every[~keys.duplicated()].reset_index(drop=True)
-    return kept, len(every) - len(kept)
+    return kept, len(every) - len(kept), differing
 
 
 def _warnings(frame: pd.DataFrame) -> list[str]:
@@ -114,13 +121,18 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
     ]
     sources = _by_collection(frame, "label_source")
     if len({source for _, source in sources}) > 1:
-        listed = ", ".join(f"{source or 'not said'} in {name}" for name, source in sources)
-        notes.append(f"warning: labels mean different things ({listed}): look at the metrics of each collection")
-    without = [name for name, part in frame.groupby("collection") if (part["split"] == "").all()]
+        where: defaultdict[str, list[str]] = defaultdict(list)
+        for name, source in sources:
+            where[source or "not said"].append(name)
+        said = "; ".join(f"{source} in {listed(names)}" for source, names in where.items())
+        notes.append(f"warning: labels mean different things ({said}): look at the metrics of each collection")
+    without = [str(name) for name, part in frame.groupby("collection") if (part["split"] == "").all()]
     if without and len(without) < len(there):
+        have = "has" if len(without) == 1 else "have"
+        rest = "the other has" if len(there) - len(without) == 1 else "the others have"
         notes.append(
-            f"warning: {', '.join(map(str, without))} has no split and the others have one: a training refuses that. Fill the "
-            "split column, or empty it"
+            f"warning: {listed(without)} {have} no split and {rest} one: a training refuses that. Fill the split column, or "
+            "empty it"
         )
     telling = label_from_collection(frame)
     return [*notes, f"warning: {telling}"] if telling else notes

@@ -75,7 +75,8 @@ def assign_splits(frame: pd.DataFrame, val_fraction: float, test_fraction: float
     elif empty.any():
         row = int(empty.argmax())
         raise BadManifest(
-            f"{int(empty.sum())} of {len(frame)} rows have no split (first: {frame['path'].iloc[row]}), the others have one. "
+            f"{int(empty.sum())} of {len(frame)} rows {'has' if empty.sum() == 1 else 'have'} no split (first: "
+            f"{frame['path'].iloc[row]}), the others have one. "
             "Give every row train, val or test, or empty the column to have all of them split by patient."
         )
     elif "val" not in set(given) and "train" in set(given):
@@ -152,13 +153,15 @@ def require_no_leakage(frame: pd.DataFrame) -> None:
     if patients:
         named = first_few((f"{name} in {' and '.join(splits)}" for name, splits in patients.items()), _NAMED, "; ")
         images = int(frame["patient_id"].isin(list(patients)).sum())
-        raise Leakage(f"{len(patients)} patients ({images} images) stand in more than one split: {named}. {remedy}")
+        who = counted(len(patients), "patient stands", "patients stand")
+        raise Leakage(f"{who} in more than one split ({images} images): {named}. {remedy}")
     contents = _in_several_splits(frame, "content_hash") if "content_hash" in frame.columns else {}
     if contents:
         first = next(iter(contents))
         twins = frame.loc[frame["content_hash"] == first, "path"].tolist()
         raise Leakage(
-            f"{len(contents)} image files stand in more than one split with identical content, for example "
+            f"{counted(len(contents), 'image file stands', 'image files stand')} in more than one split with identical "
+            "content, for example "
             f"{' and '.join(str(path) for path in twins[:2])}. "
             f"Keep one copy of each. {_WAYS_OUT}"
         )

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from core.data.table_text import beginning, decode, read_text
 from core.errors import BadManifest
-from core.wording import first_few
+from core.wording import counted, first_few
 
 MOST_COLUMNS = 1_000
 MOST_CELLS = 20_000_000  # of all rows together: each becomes an object
@@ -176,7 +176,8 @@ def _begin(rows: list[tuple[int, list[str]]], path: Path, wanted: Wanted | None)
     builder = _Builder(path, *rows[at]) if rows else _Builder(path, 1, [])
     if at:
         titles = [next(filter(None, fields)) for _, fields in rows[:at]]
-        builder.notes.append(f"{at} lines above the header were passed over (the first: {shown(titles[0])})")
+        passed = counted(at, "line above the header was", "lines above the header were")
+        builder.notes.append(f"{passed} passed over (the first: {shown(titles[0])})")
     for first, fields in rows[at + 1 :]:
         builder.add(first, fields)
     return builder
@@ -275,7 +276,7 @@ def _header(fields: list[str], path: Path, line: int) -> list[str]:
         )
     twice = repeated([name for name in names if name])
     if twice:
-        raise BadManifest(f"{path} line {line}: column {listed([repr(name) for name in twice])} stands there more than once")
+        raise BadManifest(f"{path} line {line}: each column once, got {listed([repr(name) for name in twice])} more than once")
     return names
 
 

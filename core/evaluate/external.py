@@ -89,10 +89,12 @@ def use_before(run: Run, opened: OpenedSet, rows: pd.DataFrame, split: str) -> T
 
 
 def title_of(evaluation: Evaluation) -> str:
-    """What the set is called, and how much of it counts: "inbreast (410 images of 115 patients)"."""
+    """What the set is called, of which collections it is where there are several, and how much of it counts: "inbreast (410
+    images of 115 patients)", "both (inbreast and cmmd: 800 images of 300 patients)"."""
     about = _about(evaluation)
     whose = f" of {counted(evaluation.patients, 'patient')}" if about.patients is not None else ", patients unknown"
-    return f"{short_name(evaluation.split)} ({counted(evaluation.images, 'image')}{whose})"
+    several = f"{about.collection_words}: " if about.collection_words else ""
+    return f"{short_name(evaluation.split)} ({several}{counted(evaluation.images, 'image')}{whose})"
 
 
 def _about(evaluation: Evaluation) -> ExternalSet:

@@ -13,6 +13,7 @@ from core.runs.test_set.identity import fingerprint
 from core.wording import counted, listed
 
 NOT_SAID = "not said"
+_NAMED = 3  # collections that a title names
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,14 @@ class ExternalSet:
         return f"{_words('collection', self.collections)}; {_words('labels from', self.label_sources)}"
 
     @property
+    def collection_words(self) -> str:
+        """Its collections, where there are several: "inbreast and cmmd", "5 collections"; else ""."""
+        names = [name or f"collection {NOT_SAID}" for name in self.collections]
+        if len(names) < 2:
+            return ""
+        return listed(names) if len(names) <= _NAMED else counted(len(names), "collection")
+
+    @property
     def unlabelled_words(self) -> str:
         """That images without a label were scored; "" where there are none."""
         if not self.unlabelled:
@@ -76,5 +85,6 @@ def counts_of(rows: pd.DataFrame, column: str) -> dict[str, int]:
 
 def _words(what: str, counts: dict[str, int]) -> str:
     if len(counts) > 1:
+        what = "collections" if what == "collection" else what
         return f"{what} {listed([f'{name or NOT_SAID} ({count:,})' for name, count in counts.items()])}"
     return f"{what} {next(iter(counts), '') or NOT_SAID}"

@@ -11,10 +11,10 @@ import pandas as pd
 
 from core.data.breasts import breast_rows
 from core.data.manifest import is_excluded, left_out_notes, read_manifest
+from core.data.overlap import overlap_of, with_patients
+from core.data.overlap_pictures import Progress, copies_of
 from core.errors import BadManifest, NotEnoughData
-from core.evaluate.copied import Progress, copies_of
 from core.evaluate.external_set import ExternalSet, counts_of, external_set
-from core.evaluate.overlap import overlap_of, with_patients
 from core.evaluate.result import OVERLAP, Excluded
 from core.evaluate.scoring import Scored
 from core.metrics.levels import PATHS
@@ -26,6 +26,9 @@ from core.wording import counted
 
 if TYPE_CHECKING:
     from core.runs import Run
+
+
+COPIES_LATER = "copies of the run's pictures are looked for when scoring starts, and left out as well"
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def open_external(run: Run, manifest: Path | str, *, replaces: bool = False) -> 
             f"{path}: none of its {counted(len(every), 'image')} has a label, so there is nothing to measure. "
             "`python -m core predict` scores images without labels."
         )
-    own = run.manifest()
+    own = run.seen_rows()
     found = overlap_of(own, every)
     rows = every.drop(index=list(found.rows))
     if rows.empty:

@@ -213,7 +213,7 @@ def _judged(
 
 def _contents(run: Run) -> frozenset[str]:
     """Paths and content hashes of the run's own images."""
-    frame = run.manifest()
+    frame = run.seen_rows()
     hashes = frame["content_hash"].astype("str") if "content_hash" in frame.columns else pd.Series([], dtype="str")
     return frozenset({*frame["path"].astype("str"), *(value for value in hashes if value)})
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from core.data.lesion_masks import Mask
 from core.errors import NotEnoughData
-from core.heatmap_audit.lesions import Mask
 from core.heatmap_audit.localisation import Map
 from core.heatmap_audit.results import DECIMALS, Case
 from core.heatmap_audit.settings import AuditSettings

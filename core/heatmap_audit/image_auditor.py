@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.data.lesion_masks import Mask, breast_mask, has_lesion, lesion_mask
 from core.errors import BadManifest, UnreadableImage
 from core.gradcam import Heatmap, heatmap
 from core.heatmap_audit.detection import lesions_in, marks_of
-from core.heatmap_audit.lesions import Mask, breast_mask, has_lesion, lesion_mask
 from core.heatmap_audit.localisation import Map, energy_inside, localisation, shape_map
 from core.heatmap_audit.perturbation import area_under, perturbation_curves, random_map
 from core.heatmap_audit.randomization import rank_correlation, shifted, shuffled_copy, structural_similarity

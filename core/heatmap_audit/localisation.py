@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.heatmap_audit.lesions import Mask
+from core.data.lesion_masks import Mask
 
 Map = NDArray[np.float32]
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.heatmap_audit.lesions import Mask
+from core.data.lesion_masks import Mask
 from core.heatmap_audit.localisation import Map
 
 Pixels = NDArray[np.uint8]

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from core.heatmap_audit.lesions import Mask
+from core.data.lesion_masks import Mask
 from core.heatmap_audit.localisation import Map
 from core.model import Classifier, model_lock
 

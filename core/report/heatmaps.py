@@ -189,7 +189,7 @@ def _write_pair(pair: list[NDArray[np.uint8]], gap: NDArray[np.uint8], target: P
 
 def _lesion(material: Material, path: str, prediction: Any, prepared: Any) -> NDArray[np.bool_] | None:
     """The row's lesions over the prepared image; None where the manifest does not say, or says it wrongly."""
-    from core.heatmap_audit.lesions import has_lesion, lesion_mask
+    from core.data.lesion_masks import has_lesion, lesion_mask
 
     rows = material.rows[material.rows["path"] == path]
     if rows.empty:

@@ -32,6 +32,10 @@ def fill(folder: Path, config: Config, rows: pd.DataFrame) -> None:
         # The run may be started from another folder than it was made in.
         model = config.model.model_copy(update={"weights": Path(weights).absolute().as_posix()})
         config = config.model_copy(update={"model": model})
+    lesions = config.training.lesions
+    if lesions.patch_manifest:
+        lesions = lesions.model_copy(update={"patch_manifest": Path(lesions.patch_manifest).absolute().as_posix()})
+        config = config.model_copy(update={"training": config.training.model_copy(update={"lesions": lesions})})
     write_text(folder / "config.yaml", dump_config(config, skip=("dashboard",)))
     write_manifest(rows, folder / "manifest.csv")
     (folder / "control").mkdir()

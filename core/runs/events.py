@@ -56,7 +56,8 @@ class ResumeEvent(_OnMachine):
 
 
 class PrepareEvent(_Line):
-    """Progress before the first step or after the last. `what`: "hashes", "copies", "features", "gate"; images without one."""
+    """Progress before the first step or after the last. `what`: "hashes", "copies", "lesions", "patches" (steps of the
+    patch phase), "features", "gate"; images without one."""
 
     type: Literal["prepare"]
     done: Count
@@ -78,6 +79,19 @@ class WarningEvent(_Line):
     type: Literal["warning"]
     message: str
     about: NotRequired[str]
+
+
+class PatchEpochEvent(_Line):
+    """The end of an epoch of the patch phase (core.training.patches): mean `loss` of its training patches, and `accuracy`, the
+    share of them that were told right as lesion or tissue."""
+
+    type: Literal["patch_epoch"]
+    epoch: Count
+    epochs: Count
+    patches: NotRequired[Count]
+    loss: NotRequired[Maybe]
+    accuracy: NotRequired[Maybe]
+    seconds: NotRequired[Maybe]
 
 
 class PhaseEvent(_Line):
@@ -156,6 +170,7 @@ Event: TypeAlias = (
     | PrepareEvent
     | ExcludedEvent
     | WarningEvent
+    | PatchEpochEvent
     | PhaseEvent
     | StepEvent
     | EpochEvent
@@ -173,6 +188,7 @@ class LastEvents(TypedDict, total=False):
     prepare: PrepareEvent
     excluded: ExcludedEvent
     warning: WarningEvent
+    patch_epoch: PatchEpochEvent
     phase: PhaseEvent
     step: StepEvent
     epoch: EpochEvent

@@ -30,10 +30,10 @@ def starting_point(run: Run, overrides: Iterable[str] = ()) -> Config:
     """
     path = run.path / CONFIG
     before = load_config(path, warn=False)
-    as_before = []
+    as_before = ["lesions.patch_epochs=0"]  # the weights have been through them
     if before.model.weights == "none":
         rate = before.training.learning_rate
-        as_before = [
+        as_before += [
             "freeze_epochs=0",
             "advanced.gradual_unfreezing_epochs=0",
             "frozen_backbone_fraction=0",

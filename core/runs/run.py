@@ -7,6 +7,7 @@ last.pt         see checkpoint.py
 model.safetensors, model.json   the best model so far (core.model.store)
 start.safetensors  the weights a fork begins with
 predictions/, excluded.csv, train.log, note.txt (what the user wrote about it)
+patches.csv     rows of another manifest whose lesions the patch phase trained on (core/training/patches)
 test_accesses.jsonl  see accesses.py; split.json  see split_origin.py; leakage.json  see core/training/leakage.py
 """
 
@@ -47,6 +48,7 @@ Request = Literal["stop", "pause", "begin"]  # "begin": of a run that waits in t
 
 CONFIG, MANIFEST, STATUS, EVENTS, LAST = "config.yaml", "manifest.csv", "status.json", "events.jsonl", "last.pt"
 EXCLUDED = "excluded.csv"
+PATCHES = "patches.csv"
 START = "start.safetensors"
 NOTE = "note.txt"
 LONGEST_NOTE = 10_000  # characters
@@ -177,13 +179,27 @@ class Run:
         Raises:
             BadManifest: manifest.csv is missing, damaged or too large.
         """
-        path = self.path / MANIFEST
-        kind = irregular(path)
-        if kind:
-            raise BadManifest(f"{path}: expected a CSV file, got {kind}. Restore it from a copy.")
-        if path.is_file() and path.stat().st_size > LARGEST_MANIFEST:
-            raise BadManifest(f"{path}: expected at most {LARGEST_MANIFEST:,} bytes, got more. Restore it from a copy.")
-        return read_manifest(path)
+        return _read_own_manifest(self.path / MANIFEST)
+
+    def patch_rows(self) -> pd.DataFrame | None:
+        """The rows of another manifest that the patch phase trained on, with `content_hash`; None where there are none.
+
+        Raises:
+            BadManifest: patches.csv is damaged or too large.
+        """
+        path = self.path / PATCHES
+        return _read_own_manifest(path) if os.path.lexists(path) else None
+
+    def seen_rows(self) -> pd.DataFrame:
+        """The rows of `manifest`, and after them what the patch phase trained on, as rows of the split train.
+
+        Raises:
+            BadManifest: a file of the run is missing, damaged or too large.
+        """
+        own, patches = self.manifest(), self.patch_rows()
+        if patches is None:
+            return own
+        return pd.concat([own, patches.assign(split="train")], ignore_index=True).fillna("")
 
     def excluded(self) -> dict[str, str]:
         """Images that were left out because they cannot be read: {path: reason}. Raises BadRun: excluded.csv is damaged."""
@@ -336,3 +352,13 @@ def list_runs(root: Path | str) -> list[Run]:
         return []
     runs = [Run(root / name) for name in names if is_run(root / name)]
     return sorted(runs, key=lambda run: (created_at(run.path / STATUS), run.name), reverse=True)
+
+
+def _read_own_manifest(path: Path) -> pd.DataFrame:
+    """A manifest in a run's folder."""
+    kind = irregular(path)
+    if kind:
+        raise BadManifest(f"{path}: expected a CSV file, got {kind}. Restore it from a copy.")
+    if path.is_file() and path.stat().st_size > LARGEST_MANIFEST:
+        raise BadManifest(f"{path}: expected at most {LARGEST_MANIFEST:,} bytes, got more. Restore it from a copy.")
+    return read_manifest(path)

@@ -37,7 +37,8 @@ class TrainState:
     `best_epoch` 0 means: none yet. `stale` counts epochs of the phase without a new best. `sequence` is the last event
     that belongs to this state; `seconds` the time spent training, pauses left out, `epoch_seconds` that of the epoch, of
     which `wait_seconds` went by without a batch. `updates` are all updates so far, of which the averaged weights depend;
-    `train_losses` and `val_losses` have an entry a finished epoch. `precision` is what was chosen at the start.
+    `train_losses` and `val_losses` have an entry a finished epoch. `precision` is what was chosen at the start. `patch_step`
+    are the steps of the patch phase that are done.
     """
 
     epoch: Count = 1
@@ -62,6 +63,7 @@ class TrainState:
     train_losses: Losses = field(default_factory=list)
     val_losses: Losses = field(default_factory=list)
     pretrained: StrictBool = False
+    patch_step: Count = 0
     finished: StrictBool = False
 
     def add_training_time(self, seconds: float) -> None:
@@ -78,6 +80,7 @@ class TrainState:
 _STATE = TypeAdapter(TrainState)
 _FIELDS = set(asdict(TrainState()))
 _FORMER = "wait_told"  # what `wait_warned` was called by earlier versions
+_LATER = {"patch_step"}  # what checkpoints of earlier versions do not have
 
 
 class Checkpointer:
@@ -109,7 +112,8 @@ class Checkpointer:
 
 
 def save_checkpoint(path: Path, state: TrainState, states: dict[str, Any]) -> None:
-    """Write `state` and `states` ("model", "optimizer", "scaler", "average": state dicts), atomically.
+    """Write `state` and `states` (state dicts: "model", "optimizer", "scaler", "average"; "patches" too in a patch phase),
+    atomically.
 
     Raises:
         OSError: the disk is full or cannot be written; the last checkpoint stays as it was.
@@ -164,7 +168,11 @@ def _parts(content: Any) -> tuple[Any, Any, dict[str, Any]]:
         raise ValueError(f"expected {', '.join(wanted)}, {', '.join(missing)} is missing")
     if not all(isinstance(content[name], dict) for name in _STATES):
         raise ValueError(f"expected dictionaries for {', '.join(_STATES)}")
-    return content["format"], content["progress"], {name: content[name] for name in _STATES}
+    states = {name: content[name] for name in _STATES}
+    patches = content.get(PATCH_STATE, {})
+    if not isinstance(patches, dict):
+        raise ValueError(f"expected a dictionary for {PATCH_STATE}, got a {type(patches).__name__}")
+    return content["format"], content["progress"], states | ({PATCH_STATE: patches} if patches else {})
 
 
 def _train_state(saved: Any) -> TrainState:
@@ -175,7 +183,7 @@ def _train_state(saved: Any) -> TrainState:
     """
     if isinstance(saved, dict) and _FORMER in saved:
         saved = {"wait_warned" if name == _FORMER else name: value for name, value in saved.items()}
-    if not isinstance(saved, dict) or set(saved) != _FIELDS:
+    if not isinstance(saved, dict) or not _FIELDS - _LATER <= set(saved) <= _FIELDS:
         raise ValueError("its progress does not have the fields of this version")
     try:
         return _STATE.validate_python(saved)
@@ -186,3 +194,4 @@ def _train_state(saved: Any) -> TrainState:
 
 
 _STATES = ("model", "optimizer", "scaler", "average")
+PATCH_STATE = "patches"  # in the middle of a patch phase: head, optimizer and scaler of the patches

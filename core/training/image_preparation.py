@@ -203,7 +203,7 @@ def _settle(
     for path, reason in rejected.items():
         yield logger.event(ExcludedEvent(type="excluded", path=path, reason=reason))
     if rejected:
-        write_text(run.path / EXCLUDED, _table(rejected))
+        write_text(run.path / EXCLUDED, excluded_table(rejected))
     else:
         (run.path / EXCLUDED).unlink(missing_ok=True)  # of an attempt that ended before its first checkpoint
     write_manifest(frame, run.path / MANIFEST)
@@ -239,7 +239,8 @@ def _hash(path: Path) -> str:
         return ""
 
 
-def _table(rejected: dict[str, str]) -> str:
+def excluded_table(rejected: dict[str, str]) -> str:
+    """The content of excluded.csv: {path: reason}."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(("path", "reason"))

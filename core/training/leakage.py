@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
@@ -27,6 +28,9 @@ from core.runs.test_set.provenance import read_parent
 from core.training.run_logger import RunLogger
 from core.training.timing import Throttle
 
+Progress = Callable[[int, int], None]
+Result = TypeVar("Result")
+
 FILE = "leakage.json"
 _TURN = 0.2  # seconds between two looks at a request to stop
 
@@ -36,11 +40,24 @@ class _Stopped(Exception):
 
 
 def search_copies(logger: RunLogger, frame: pd.DataFrame, throttle: Throttle) -> Generator[Event, None, list[Duplicate] | None]:
-    """The copies among a run's rows, which have content hashes; None: a stop was requested. Yields "prepare" events.
+    """The copies among a run's rows, which have content hashes; None: a stop was requested. Yields "prepare" events."""
+    contents = frame["content_hash"].astype("str").to_list()
 
-    They are searched for in a thread of its own, so that a stop is heeded meanwhile.
+    def look(progress: Progress) -> list[Duplicate]:
+        return find_duplicates(frame, contents, progress=progress)
+
+    return (yield from searched(logger, look, len(frame), throttle))
+
+
+def searched(
+    logger: RunLogger, look: Callable[[Progress], Result], total: int, throttle: Throttle
+) -> Generator[Event, None, Result | None]:
+    """What `look` gives, which is called with a function that takes (done, total); None: a stop was requested. Yields "prepare"
+    events.
+
+    It runs in a thread of its own, so that a stop is heeded meanwhile.
     """
-    at, stopping = (0, len(frame)), threading.Event()
+    at, stopping = (0, total), threading.Event()
 
     def progress(done: int, total: int) -> None:
         nonlocal at
@@ -48,10 +65,9 @@ def search_copies(logger: RunLogger, frame: pd.DataFrame, throttle: Throttle) ->
         if stopping.is_set():
             raise _Stopped
 
-    contents = frame["content_hash"].astype("str").to_list()
     throttle.restart()
     with ThreadPoolExecutor(1, thread_name_prefix="leakage") as pool:
-        search = pool.submit(find_duplicates, frame, contents, progress=progress)
+        search = pool.submit(look, progress)
         try:
             while not wait([search], timeout=_TURN).done:
                 if throttle.due():

@@ -3,6 +3,7 @@
     take the run                                      the lock of its folder, in the first process
     set up                                            device, precision, network or checkpoint        -> start | resume
     prepare the images                                unreadable ones are left out                     -> prepare, excluded
+    if there is a patch phase:                        tell lesions from tissue on patches              -> patch_epoch
     until all epochs are done, or early stopping triggers:
         if a phase begins:                            freeze or unfreeze layers, new optimizer         -> phase
             if only the head trains:                  compute the backbone's features once             -> prepare
@@ -32,14 +33,17 @@ from core.runs.events import DoneEvent, Event, PhaseEvent, PrepareEvent, Warning
 from core.runs.run import LAST, Run
 from core.training import advice
 from core.training.best_checkpoint import BestCheckpoint
-from core.training.checkpoint import Checkpointer
+from core.training.checkpoint import PATCH_STATE, Checkpointer
 from core.training.control import ControlRequests
 from core.training.cpu.malloc import retain_freed_memory
 from core.training.distributed import World
 from core.training.early_stopping import EarlyStopping
 from core.training.gate_fitting import fit_gate
 from core.training.image_preparation import prepare_rows
-from core.training.phases import Phase, phase_of
+from core.training.localization import lesion_cells
+from core.training.patches.phase import PatchPhase
+from core.training.patches.rows import patch_images
+from core.training.phases import Phase, patch_phase, phase_of
 from core.training.run_logger import NullLogger, RunLogger
 from core.training.setup import Setup, build_trainer, set_up, start_event
 from core.training.step_metrics import epoch_metrics, step_metrics
@@ -107,10 +111,14 @@ def _events(
     setup = set_up(logger, world, resume=resume, shares_machine=shares_machine)
     yield logger.event(start_event(setup, logger.run, world.size))
     rows = yield from prepare_rows(logger, setup.config.preprocessing, world, timing, resumed=setup.resumed)
-    if rows is None:
+    lesions, located = None, True
+    if rows is not None and setup.config.training.lesions.localization_weight:
+        lesions = yield from lesion_cells(logger, rows, world, timing)
+        located = lesions is not None
+    if rows is None or not located:
         state, reason = "stopped", "Stopped by you, while images were prepared. Resume it to continue."
     else:
-        trainer, warnings = build_trainer(setup, rows, world)
+        trainer, warnings = build_trainer(setup, rows, world, lesions)
         yield from map(logger.event, warnings)
         with retain_freed_memory(setup.device.device):
             state, reason = yield from _TrainingLoop(setup, trainer, logger, timing).events()
@@ -143,10 +151,29 @@ class _TrainingLoop:
 
     def events(self) -> Generator[Event, None, tuple[str, str]]:
         """All epochs that are left, and the input gate; returns how it ended (state, reason)."""
-        if (yield from self._epochs()):
+        if (yield from self._patches()) or (yield from self._epochs()):
             return "stopped", (yield from self._keep_model_after_stop())
         yield from fit_gate(self.logger, self.trainer.rows, self.trainer.device.device, self.timing)
         return "done", self.early_stopping.reason
+
+    def _patches(self) -> Generator[Event, None, bool]:
+        """The patch phase, where there is one that is not done; True when a stop was requested."""
+        setup, trainer = self.setup, self.trainer
+        states = setup.states
+        if not self.config.training.lesions.patch_epochs or (states is not None and PATCH_STATE not in states):
+            return False
+        images = yield from patch_images(self.logger, trainer.rows, self.config, self.timing, self.world)
+        if images is None:
+            return True
+        plan = patch_phase(self.config.training, pretrained=self.state.pretrained, stages=len(setup.model.stages()))
+        phase = PatchPhase(trainer, images, plan)
+        if states is not None:
+            phase.restore(states[PATCH_STATE])
+            setup.states = None
+        if (yield from phase.events(self.logger, self.control, self.checkpointer, self.timing)):
+            return True
+        trainer.restart_average()
+        return False
 
     # ------------------------------------------------------------------ epochs
 

@@ -22,9 +22,9 @@ _NOTICEABLE = 1e-4  # relative; a loss must fall by more than this to have falle
 class Phase:
     """Epochs `first_epoch` to `last_epoch` (1-based, both included) that train the same parameters.
 
-    `name` is "head", "stage 1", "stage 2", ..., "fine_tune" or "scratch". `learning_rate` is the peak rate that stands for
-    the phase; `head_learning_rate` that of the last layer. `stages` counts the backbone's stages that are trained beside
-    the head, from the last one; None: the whole network.
+    `name` is "patches", "head", "stage 1", "stage 2", ..., "fine_tune" or "scratch". `learning_rate` is the peak rate that
+    stands for the phase; `head_learning_rate` that of the last layer. `stages` counts the backbone's stages that are trained
+    beside the head, from the last one; None: the whole network.
     """
 
     name: str
@@ -66,6 +66,13 @@ def plan_phases(config: TrainingConfig, *, pretrained: bool, stages: int = 1) ->
     planned.append(Phase("fine_tune", planned[-1].last_epoch + 1, config.epochs, tune, rate, trained))
     cut = [replace(phase, last_epoch=min(phase.last_epoch, config.epochs)) for phase in planned]
     return tuple(phase for phase in cut if phase.epochs > 0)
+
+
+def patch_phase(config: TrainingConfig, *, pretrained: bool, stages: int = 1) -> Phase:
+    """What the patch phase trains (core.training.patches): as much of the network, and as fast, as fine-tuning does."""
+    epochs = config.lesions.patch_epochs
+    last = plan_phases(config.model_copy(update={"epochs": 10**6}), pretrained=pretrained, stages=stages)[-1]
+    return replace(last, name="patches", first_epoch=1, last_epoch=epochs)
 
 
 def phase_of(phases: tuple[Phase, ...], epoch: int) -> Phase:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import nn
 from torch.overrides import TorchFunctionMode
@@ -34,6 +36,7 @@ from core.training.cpu.depthwise_bf16 import patch_depthwise_bf16_backward
 from core.training.device import assign_local_gpu, choose_precision, thread_count
 from core.training.distributed import World
 from core.training.image_preparation import Rows
+from core.training.localization import Localization
 from core.training.phases import Phase, plan_phases
 from core.training.rng import seeded
 from core.training.run_logger import RunLogger
@@ -164,7 +167,8 @@ def set_up(logger: RunLogger, world: World, *, resume: bool, shares_machine: boo
         device, measured = choose_precision(device, model, config)
         state.precision, measured = world.broadcast_object(lambda: (device.precision, measured))
     device = with_precision(device, state.precision)
-    phases = plan_phases(config.training, pretrained=state.pretrained, stages=len(model.stages()))
+    learnt = state.pretrained or config.training.lesions.patch_epochs > 0  # before the first epoch on whole images
+    phases = plan_phases(config.training, pretrained=learnt, stages=len(model.stages()))
     logger.update(device=device.name, started=run.status().started or time.time())
     return Setup(config, state, states, device, threads, model, phases, measured, resumed=states is not None)
 
@@ -203,8 +207,13 @@ def start_event(setup: Setup, run: Run, processes: int) -> StartEvent | ResumeEv
     return event
 
 
-def build_trainer(setup: Setup, rows: Rows, world: World) -> tuple[Trainer, list[WarningEvent]]:
-    """The trainer, with a compiled network where that is configured and possible, and the warnings before the first epoch."""
+def build_trainer(
+    setup: Setup, rows: Rows, world: World, lesions: NDArray[np.uint8] | None = None
+) -> tuple[Trainer, list[WarningEvent]]:
+    """The trainer, with a compiled network where that is configured and possible, and the warnings before the first epoch.
+
+    `lesions`: where those of the training images lie (core.training.localization), for a loss on the activation map.
+    """
     training, compiled, warnings = setup.config.training, None, []
     if training.advanced.compile:
         compiled, problem = compile_model(setup.model, setup.device, setup.config)
@@ -216,7 +225,8 @@ def build_trainer(setup: Setup, rows: Rows, world: World) -> tuple[Trainer, list
         warnings += advice.about_classes(rows.train, training, rows.views)
         if rows.views == 1:  # a breast has images enough
             warnings += advice.about_batches(training, batch_norm=has_batch_norm(setup.model))
-    return Trainer(setup.model, rows, setup.config, setup.device, setup.state, world, compiled), warnings
+    localization = None if lesions is None else Localization(setup.model, setup.config, lesions)
+    return Trainer(setup.model, rows, setup.config, setup.device, setup.state, world, compiled, localization), warnings
 
 
 def compile_model(model: Classifier, device: DeviceConfig, config: Config) -> tuple[nn.Module | None, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any
 
@@ -27,6 +27,7 @@ from core.training.distributed import World
 from core.training.ema import EMA
 from core.training.head_features import Features, store_features
 from core.training.image_preparation import Rows
+from core.training.localization import Localization
 from core.training.losses import Loss, class_weights
 from core.training.mixing import partners
 from core.training.phases import Phase, parameter_groups, rate_factor
@@ -47,8 +48,10 @@ class Trainer:
         state: TrainState,
         world: World | None = None,
         compiled: nn.Module | None = None,
+        localization: Localization | None = None,
     ) -> None:
-        """`compiled`: a compiled form of `model`, which shares its weights, to make the steps with."""
+        """`compiled`: a compiled form of `model`, which shares its weights, to make the steps with. `localization`: the loss on
+        the class activation map, where there is one."""
         self.model = model
         self.rows = rows
         self.config = config
@@ -69,6 +72,7 @@ class Trainer:
             weights = class_weights(malignant_draws(malignant, self.samples, self.update_size), self.samples)
         self.criterion = Loss.of(config.training, weights)
         self.loss = RunningLoss(state, device.device, device.precision)
+        self.localization = localization
         self._compiled = model if compiled is None else compiled
         self._network: nn.Module = self._compiled
 
@@ -97,6 +101,11 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(groups, lr=phase.learning_rate, fused=fused)
         if self.ema is not None:
             self.ema.track(self.model)
+
+    def restart_average(self) -> None:
+        """Begin the average of the weights anew with what they are now."""
+        if self.ema is not None:
+            self.ema = EMA(self.model, self.ema.decay)
 
     def store_features(self) -> Generator[tuple[int, int], None, None]:
         """Compute the frozen backbone's features once for all epochs of this phase, where that pays; yields (done, total)."""
@@ -204,6 +213,7 @@ class Trainer:
             workers=self.device.num_workers,
             pin_memory=self.device.pin_memory,
             breasts=self.rows.train_breasts,
+            lesions=None if self.localization is None else self.localization.lesions,
         )
 
     def _update(self, step: list[Batch]) -> int:
@@ -253,16 +263,16 @@ class Trainer:
         alone = isinstance(network, DistributedDataParallel) and not last
         with network.no_sync() if alone else nullcontext(), single_image_batch_norm(self.model, batch.images):
             with seeded(seed):
-                loss = self._loss(batch)
-                scaled = self.scaler.scale(loss * scale)
+                loss, beside = self._loss(batch)
+                scaled = self.scaler.scale((loss + beside) * scale)
                 if self.model.gradient_checkpointing:  # its backward pass draws again what the forward pass had
                     scaled.backward()
             if not self.model.gradient_checkpointing:
                 scaled.backward()
         return loss.detach()
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
-        """Sum over the batch of the samples' losses."""
+    def _loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | float]:
+        """Sum over the batch of the samples' losses, which is what is reported; and of the loss on their activation maps."""
         slots, views = batch.grouping(self.device.device)
         images, labels, mask = (
             tensor.to(self.device.device, non_blocking=True) for tensor in (batch.images, batch.labels, batch.sample_mask)
@@ -275,8 +285,14 @@ class Trainer:
             labels = torch.lerp(labels.flip(0), labels, share)
         with self.device.autocast():
             network = self.model.forward_head if self.features is not None else self._network_for(images)
-            logits = network(images) if slots is None else network(images, slots, views)
-        return (self.criterion(logits.float(), labels) * mask).sum()
+            listening: AbstractContextManager[list[torch.Tensor]]
+            listening = nullcontext([]) if self.localization is None else self.localization.recording()
+            with listening as maps:
+                logits = network(images) if slots is None else network(images, slots, views)
+        loss = (self.criterion(logits.float(), labels) * mask).sum()
+        if self.localization is None or batch.lesions is None:
+            return loss, 0.0
+        return loss, self.localization.loss(maps[0], batch.lesions.to(self.device.device, non_blocking=True))
 
     def _network_for(self, images: torch.Tensor) -> nn.Module:
         """What makes the step: a compiled network was compiled without what `single_image_batch_norm` changes in its layers."""

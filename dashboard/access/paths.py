@@ -78,6 +78,9 @@ def require_allowed_import(found: ImportReport) -> None:
 
 
 def require_allowed_config(config: Config) -> None:
-    """Raises NotAllowed when the weights that a visitor's training is to start from lie outside of the allowed folders."""
+    """Raises NotAllowed when the weights that a visitor's training is to start from, or the manifest of its patches and its
+    images, lie outside of the allowed folders."""
     if config.model.weights not in NAMED_WEIGHTS:
         require_allowed(config.model.weights)
+    if config.training.lesions.patch_manifest:
+        require_allowed(config.training.lesions.patch_manifest)

@@ -18,12 +18,10 @@ import pandas as pd
 from core.errors import LabError
 from core.images import one_large_at_a_time
 from core.prediction import Prediction
-from core.runs import Run
 from core.runs.folder import identity_of
-from core.runs.test_set.accesses import PREDICTION
-from core.runs.test_set.identity import file_keys, sealed_by, warning_of
-from dashboard.asgi import prediction_html
+from dashboard.asgi import batch_tab, endpoints, prediction_html
 from dashboard.asgi.gradio_theme import FRONTEND
+from dashboard.asgi.scoring import AT_ONCE, PRIVATE, record_scoring
 from dashboard.cache import images, lesions
 from dashboard.cache.lesions import Polygon
 from dashboard.state import datasets, models, training_runs
@@ -39,10 +37,8 @@ log = logging.getLogger(__name__)
 # prepared image); see `score`.
 Result = tuple[tuple[int, int] | None, str, Any, Any, bool, tuple[Polygon, ...]]
 
-PAGE = "Test image"  # as records of accesses to test images name it
 EXAMPLES = 6
 MOST = 50  # uploaded images at a time
-AT_ONCE = 4  # scores at a time, of all visitors together
 CLEAN_EVERY, KEEP_UPLOADS = 600, 3600  # seconds
 
 
@@ -87,15 +83,19 @@ class Tab:
         return [self.chosen, self.asked, self.anyway, self.frame, *self.outputs]
 
 
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
-
-
 def build() -> gr.Blocks:
     """The tab as Blocks, ready to be mounted."""
     with gr.Blocks(
         analytics_enabled=False, title="Test image", fill_width=True, delete_cache=(CLEAN_EVERY, KEEP_UPLOADS)
     ) as blocks:
-        connect(blocks, Tab())
+        with gr.Tabs():
+            with gr.Tab("One image"):
+                tab = Tab()
+            with gr.Tab("Many images"):
+                many = batch_tab.Batch()
+        connect(blocks, tab)
+        batch_tab.connect(many, [tab.run, tab.known], renamed)
+        endpoints.build()
     return blocks
 
 
@@ -308,9 +308,9 @@ def score(
     try:
         run = training_runs.open_run(run_name)
         predictor = models.predictor(run)
-        sealed = _recorded(run, Path(path))
+        sealed = record_scoring(run, Path(path))
         for file in beside if predictor.judges_breasts else ():
-            sealed = _recorded(run, Path(file)) or sealed
+            sealed = record_scoring(run, Path(file)) or sealed
         with one_large_at_a_time():  # the prediction holds the image at full size
             prediction, heat = _explained(predictor, Path(path), frame, [Path(file) for file in beside], anyway=anyway)
     except LabError as error:
@@ -350,17 +350,6 @@ def _outlines(path: Path, prediction: Prediction) -> tuple[Polygon, ...]:
     height, width = prediction.mammogram.pixels.shape
     found = lesions.of_path(path, (height, width))
     return lesions.mapped(found, prediction.prepared.matrix)
-
-
-def _recorded(run: Run, path: Path) -> str:
-    """Record the scoring of a test file; what to say of one whose test set has not been evaluated. Raises NotRecorded."""
-    sets = test_set_access.test_sets()
-    keys = file_keys(path)
-    found = sealed_by(keys, sets, run.path)
-    own = any(each.folder == run.path and not each.keys.isdisjoint(keys) for each in sets)
-    if own or found is not None:
-        test_set_access.record(PREDICTION, PAGE, [keys], run=run if own else None)
-    return warning_of(found) if found is not None else ""
 
 
 def _failed(text: str) -> Result:

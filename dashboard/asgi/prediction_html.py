@@ -44,7 +44,7 @@ def decided(prediction: Prediction, card: ModelCard, reference: Reference | None
     The score of an image that gets no verdict is marked as such, and not placed.
     """
     assert prediction.score is not None
-    lines = [_name(name), _notes([*prediction.warnings, *([f"No heatmap: {no_map}."] if no_map else [])])]
+    lines = [_name(name), notes([*prediction.warnings, *([f"No heatmap: {no_map}."] if no_map else [])])]
     if prediction.decision is None:
         lines.append(f'<div class="error"><b>Scored anyway.</b> {html.escape(prediction.verdict)}</div>')
     else:
@@ -59,7 +59,7 @@ def decided(prediction: Prediction, card: ModelCard, reference: Reference | None
 def refused(prediction: Prediction, *, name: str = "") -> str:
     """Why there is no verdict, where it would be; then what else there is to know."""
     reason = f'<div class="error"><b>{html.escape(prediction.verdict)}</b></div>'
-    return f'<div class="verdict" role="status">{_name(name)}{reason}{_notes(prediction.warnings)}</div>'
+    return f'<div class="verdict" role="status">{_name(name)}{reason}{notes(prediction.warnings)}</div>'
 
 
 def failed(text: str) -> str:
@@ -71,8 +71,9 @@ def _name(name: str) -> str:
     return f'<div class="small">{html.escape(name)}</div>' if name else ""
 
 
-def _notes(notes: Sequence[str]) -> str:
-    return '<ul class="notes">' + "".join(f"<li>{html.escape(text)}</li>" for text in notes) + "</ul>" if notes else ""
+def notes(texts: Sequence[str]) -> str:
+    """Warnings as a list; "" for none."""
+    return '<ul class="notes">' + "".join(f"<li>{html.escape(text)}</li>" for text in texts) + "</ul>" if texts else ""
 
 
 def _score(prediction: Prediction, card: ModelCard) -> str:

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 _PREPARING = {
     "hashes": "Looking for the same image in two splits",
     "copies": "Looking for the same picture in two splits",
+    "lesions": "Lesions in the prepared images",
+    "patches": "Patch phase: lesions and other tissue, step",
     "features": "Images through the frozen network, once",
     "gate": "Learning which images the model should not judge (input gate)",
 }
 
 
 PHASES = ("Queue", "Start", "Prepare images", "Train", "Validate", "Input gate")
+PATCHES = "patches"  # steps of the patch phase, which comes before the first epoch
 GATE = "gate"  # as a run's status and its events name the last phase, see core.training.gate_fitting
 AT_WORK = ("running", "paused")
 VALIDATION = 0.1  # of an epoch's part of the bar: it takes less time than training, and is not done before
@@ -140,7 +143,7 @@ def phase(status: Status, last: LastEvents) -> str:
         return "Input gate"
     step, prepare = last.get("step"), last.get("prepare")
     if prepare is not None and (step is None or prepare["seq"] > step["seq"]):
-        return "Input gate" if prepare.get("what") == GATE else "Prepare images"
+        return {GATE: "Input gate", PATCHES: "Train"}.get(prepare.get("what", ""), "Prepare images")
     if step is None:
         return "Start"
     finished = last["epoch"]["epoch"] if "epoch" in last else 0

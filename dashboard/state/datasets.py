@@ -12,7 +12,7 @@ import streamlit as st
 
 from core.data.checks import CheckReport, check_manifest
 from core.data.identity import patients_known
-from core.data.manifest import read_manifest, says_synthetic, write_manifest
+from core.data.manifest import is_excluded, read_manifest, says_synthetic, write_manifest
 from core.data.tables import header_of
 from core.errors import BadManifest, LabError
 from core.wording import counted
@@ -108,15 +108,21 @@ def manifest_frame(path: Path) -> pd.DataFrame:
 
 
 class Counts(NamedTuple):
-    """How much is in a data set; `patients` is None where no image has a patient."""
+    """How much of a data set is used, without the images that are excluded; `patients` is None where no image has a patient."""
 
     images: int
     patients: int | None
     malignant: int
+    excluded: int
 
     @property
     def patient_words(self) -> str:
         return "patients unknown" if self.patients is None else counted(self.patients, "patient")
+
+    @property
+    def excluded_words(self) -> str:
+        """To stand behind what is counted: ", 3 more excluded"; "" where none is."""
+        return f", {self.excluded:,} more excluded" if self.excluded else ""
 
 
 def counts_of(path: Path) -> Counts | None:
@@ -137,8 +143,10 @@ def counts_of(path: Path) -> Counts | None:
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=of_files())
 def _counts(path: Path) -> Counts:
     frame = manifest_frame(path)
+    away = is_excluded(frame)
+    frame = frame[~away]
     patients = int(frame["patient_id"].nunique()) if patients_known(frame) else None
-    return Counts(len(frame), patients, int((frame["label"] == "malignant").sum()))
+    return Counts(len(frame), patients, int((frame["label"] == "malignant").sum()), int(away.sum()))
 
 
 # Every page asks for this, and reading all of a long table for it alone would take a while.

@@ -47,7 +47,8 @@ def _data() -> str:
     if counts is None:
         st.fragment(_counting, run_every=1.0)(path)
         return f"{settings.display_path(path)} · {COUNTING}"
-    return f"{settings.display_path(path)} · {counted(counts.images, 'image')}, {counts.patient_words}"
+    what = f"{counted(counts.images, 'image')}, {counts.patient_words}{counts.excluded_words}"
+    return f"{settings.display_path(path)} · {what}"
 
 
 def _counting(path: Path) -> None:

@@ -98,7 +98,7 @@ def _films(found: Collection, cases: Sequence[Case], files: CbisFiles, lesion_fi
         mixed += MALIGNANT in pathologies and len(pathologies) > 1
         row = _row(found, film[0][0]) | {
             "split_official": ",".join(parts),
-            "density": next(filter(None, (case.density for case, _ in film)), ""),
+            "density": found.differing.first("density", film[0][0].subject, [case.density for case, _ in film]),
             "birads": max((case.assessment for case, _ in film), default=""),
             "pathology": next(each for each in _WORST if each in pathologies),
             "abnormality": " ".join(sorted({case.kind for case, _ in film})),

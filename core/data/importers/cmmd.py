@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pandas as pd
@@ -31,10 +31,9 @@ Breast = tuple[str, str]  # patient, side
 def import_cmmd(source: Path, options: Options, progress: Progress | None) -> ImportReport:
     """A row an image; its label is that of the breast (ID1 and side), side and view come from the header."""
     found = Collection.begin("cmmd", source, options, progress)
-    breasts, unclear = _breasts(found, _table(source, found.tree))
+    breasts, unclear, ages = _breasts(found, _table(source, found.tree))
     listed = {patient for patient, _ in (*breasts, *unclear)}
     by_pseudonym = {pseudonym(patient): patient for patient in listed}
-    ages = {patient: record["Age"] for (patient, _), record in breasts.items()}
     candidates = [Candidate(path, {"patient_id": ""}) for path in found.tree.images]
     seen: set[Breast] = set()
     sideless: list[str] = []
@@ -57,7 +56,8 @@ def import_cmmd(source: Path, options: Options, progress: Progress | None) -> Im
             "patient_id": found.patient(patient),
             "laterality": side,
             "view": check.meta.view or _view_of(check.header) or parts.view,
-            "age": ages.get(patient, "") if record is None else record["Age"],
+            "age": found.differing.first("age", f"{patient} {side}", ages[patient, side])
+            or found.differing.first("age", patient, [*ages[patient, "L"], *ages[patient, "R"]]),
             "subset": patient[:2],
             "pathology": _CLASSES[record["classification"].lower()] if record is not None else UNLISTED if known else "",
             "abnormality": "" if record is None else record["abnormality"],
@@ -85,12 +85,14 @@ def _table(source: Path, tree: Tree) -> Path:
     return tables[0]
 
 
-def _breasts(found: Collection, table: Path) -> tuple[dict[Breast, Record], set[Breast]]:
-    """The rows by patient and side, of two for one breast the malignant one; and the breasts whose row says no class."""
+def _breasts(found: Collection, table: Path) -> tuple[dict[Breast, Record], set[Breast], defaultdict[Breast, list[str]]]:
+    """The rows by patient and side, of two for one breast the malignant one; the breasts whose row says no class; and the ages
+    of all rows of a breast."""
     records = read_records(table, _NEEDED)
     found.notes += [f"table read: {table.name}", *records.notes]
     breasts: dict[Breast, Record] = {}
     unclear: set[Breast] = set()
+    ages: defaultdict[Breast, list[str]] = defaultdict(list)
     for record in records:
         where = f"{table.name} line {record.line}"
         patient, side = record["ID1"].upper(), record["LeftRight"][:1].upper()
@@ -105,7 +107,8 @@ def _breasts(found: Collection, table: Path) -> tuple[dict[Breast, Record], set[
                 breasts[(patient, side)] = record
         else:
             breasts[(patient, side)] = record
-    return breasts, unclear - breasts.keys()
+        ages[patient, side].append(record["Age"])
+    return breasts, unclear - breasts.keys(), ages
 
 
 def _patient_of(parts: tuple[str, ...]) -> str:

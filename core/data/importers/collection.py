@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.importers.base import VERIFY, FileCheck, ImportReport, Options, Progress, check_files, rows_to_frame, ticking
+from core.data.importers.differing import Differing
 from core.data.importers.tree import IMAGES, Tree
 from core.data.importers.vocabulary import split_of
 from core.data.label_rules import RULES, rule_named, worst_grade
@@ -21,6 +22,11 @@ from core.wording import counted, first_few
 
 OFFICIAL = "repaired (default): the official split, patients in two parts of it in train only; official: as published; none"
 DENSITY = {"1": "A", "2": "B", "3": "C", "4": "D"} | {letter: letter for letter in "ABCD"}
+
+
+# What all rows of an image must agree on, and what is taken from the first row that says it.
+_ONE_OF = {"patient_id": "patients", "laterality": "sides", "view": "views"}
+_FIRST = ("age", "density")
 
 
 @dataclass
@@ -45,6 +51,7 @@ class Collection:
     repairs: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     contrary: list[str] = field(default_factory=list)  # images whose rows name several BI-RADS categories
+    differing: Differing = field(default_factory=Differing)
 
     @classmethod
     def begin(cls, name: str, source: Path, options: Options, progress: Progress | None) -> Collection:
@@ -95,6 +102,7 @@ class Collection:
         """
         chosen = rule_named(self.options.text("rule") or rule)
         verify = self.options.choice("verify", ("auto", "all", "header"))
+        candidates = self._consistent(candidates)
         paths = list(dict.fromkeys(each.path for each in candidates))
         results, how = check_files(paths, verify, self.progress, self.options.require)
         checked = dict(zip(paths, results, strict=True))
@@ -107,7 +115,9 @@ class Collection:
                 self.reject(each.path, reason)
                 continue
             _fill(each.row, found)
-            each.lesions = [_placed(lesion, found.header.size, clamped) for lesion in each.lesions]
+            placed = [_placed(lesion, found.header.size, clamped) for lesion in each.lesions]
+            each.lesions = _once_each(placed)
+            clamped["listed twice: once in the manifest"] += len(placed) - len(each.lesions)
             kept.append(each)
         self._set_splits(kept)
         rows: list[dict[str, Any]] = []
@@ -123,23 +133,41 @@ class Collection:
                 f"is taken ({first_few(self.contrary, 5)})"
             )
         if clamped:
-            self.repairs += [f"{counted(count, 'lesion')} {what}" for what, count in sorted(clamped.items())]
+            self.repairs += [f"{counted(count, 'lesion')} {what}" for what, count in sorted(clamped.items()) if count]
+        self.repairs += self.differing.notes()
         if chosen.source == "birads" and rows:
             self.unknown.append("pathology is not published: malignant and benign here are BI-RADS assessments, not diagnoses")
         notes = [f"labels: rule {chosen.name} ({chosen.description})", how, *self.notes]
         return ImportReport(rows_to_frame(rows), notes, self.rejected, self.repairs, self.unknown)
 
+    def _consistent(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Without images whose rows name several patients, sides or views; of several ages or densities the first."""
+        grouped: defaultdict[Path, list[Candidate]] = defaultdict(list)
+        for each in candidates:
+            grouped[each.path].append(each)
+        kept = []
+        for path, own in grouped.items():
+            if len(own) > 1:
+                words = {what: {str(each.row.get(name) or "") for each in own} - {""} for name, what in _ONE_OF.items()}
+                several = {what: found for what, found in words.items() if len(found) > 1}
+                if several:
+                    said = " and ".join(f"{what} ({', '.join(sorted(found))})" for what, found in several.items())
+                    self.reject(path, f"its rows name several {said}. Correct the table")
+                    continue
+                for name in _FIRST:
+                    first = self.differing.first(name, path.name, [str(each.row.get(name) or "") for each in own])
+                    for each in own:
+                        each.row |= {name: first} if name in each.row else {}
+            kept += own
+        return kept
+
     def _once(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """A row an image, the worst of several; an image of several patients is left out."""
+        """A row an image, the worst of several."""
         grouped: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in rows:
             grouped[row["path"]].append(row)
         made, several = [], []
         for path, own in grouped.items():
-            patients = {row["patient_id"] for row in own}
-            if len(patients) > 1:
-                self.reject(path, f"its rows name several patients ({', '.join(sorted(patients))}). Correct the table")
-                continue
             for _ in own[1:]:
                 self.reject(path, "the same image as a row above")
             if len({row["label"] for row in own}) > 1:
@@ -162,6 +190,7 @@ class Collection:
         for each, splits in zip(kept, named, strict=True):
             of_patient[each.row["patient_id"]] |= set(splits)
         several = {patient for patient, splits in of_patient.items() if len(splits) > 1}
+        assigned: defaultdict[str, set[str]] = defaultdict(set)
         moved = both = 0
         repaired = (
             ", with all images of patients in several parts of it moved to train" if several and how == "repaired" else ""
@@ -172,6 +201,8 @@ class Collection:
             official = splits[-1] if splits else ""  # of an image in both train and test: test, whole as published
             if each.row["patient_id"] not in several or how == "official":
                 each.row["split"] = official
+                assigned[each.row["patient_id"]] |= {official} - {""}
+                both += len(splits) > 1
                 continue
             each.row["split"] = first = next(split for split in SPLITS if split in of_patient[each.row["patient_id"]])
             moved += first not in splits
@@ -182,10 +213,16 @@ class Collection:
                 f"train now; {counted(moved, 'image')} moved there, {counted(both, 'image')} stood in both parts"
             )
         elif several:
-            self.notes.append(
-                f"warning: split=official leaves {counted(len(several), 'patient')} in several parts of the split: leakage. A "
-                "training refuses this; use split=repaired"
-            )
+            leaking = sum(len(splits) > 1 for splits in assigned.values())
+            if both:  # twins of one film: joined, they stand in one part and leak nothing
+                self.repairs.append(
+                    f"{counted(both, 'image')} stood in several parts of the official split: kept once, in the last of them"
+                )
+            if leaking:
+                self.notes.append(
+                    f"warning: split=official leaves {counted(leaking, 'patient')} in several parts of the split: leakage. A "
+                    "training refuses this; use split=repaired"
+                )
 
 
 def relative_to_image(file: Path, image: Path) -> str:
@@ -237,6 +274,15 @@ def _placed(lesion: Lesion, size: tuple[int, int] | None, clamped: Counter[str])
     elif cut != lesion:
         clamped["reaching over the image's edge: cut there"] += 1
     return replace(cut, size=edge if cut.box is not None or cut.polygon else cut.size)
+
+
+def _once_each(lesions: Sequence[Lesion]) -> list[Lesion]:
+    """Without repetitions; two without a place may well be two."""
+    return [
+        lesion
+        for at, lesion in enumerate(lesions)
+        if not (lesion.box or lesion.polygon or lesion.mask) or lesion not in lesions[:at]
+    ]
 
 
 def _outside(lesion: Lesion, width: int, height: int) -> bool:

@@ -43,6 +43,10 @@ def import_dmid(source: Path, options: Options, progress: Progress | None) -> Im
         if name not in images:
             found.reject(name, f"listed in {table.name}, no such image here")
             continue
+        views = sorted({cells[1].upper() for cells in own})
+        if len(views) > 1:
+            found.reject(images[name], f"its rows contradict each other: {', '.join(views)}. Correct the table")
+            continue
         candidates.append(_candidate(found, name, own, images[name], masks.get(name)))
     for name, path in images.items():
         if name not in findings:
@@ -107,7 +111,7 @@ def _candidate(found: Collection, name: str, own: list[Cells], path: Path, mask:
         "laterality": view[2][0].upper() if view else "",
         "view": view[1].upper() if view else "",
         "pathology": worst,
-        "density": next((_TISSUE[word] for word in words if word in _TISSUE), ""),
+        "density": found.differing.first("density", name, [_TISSUE[word] for word in words if word in _TISSUE]),
         "abnormality": " ".join(abnormalities),
     }
     kind = kinds.pop() if len(kinds) == 1 else ""

@@ -155,7 +155,7 @@ def _candidate(found: Collection, rows: list[Record], number: str, path: Path, l
         "laterality": record["Laterality"][:1].upper() or (named[1].upper() if named else ""),
         "view": "MLO" if view == "ML" else view,  # the names say ML where the table says MLO
         "birads": grade,
-        "density": DENSITY.get(record["ACR"].removesuffix(".0"), ""),
+        "density": found.differing.first("density", number, [DENSITY.get(row["ACR"].removesuffix(".0"), "") for row in rows]),
     }
     return Candidate(path, row, lesions)
 

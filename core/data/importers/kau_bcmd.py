@@ -41,14 +41,14 @@ def import_kau(source: Path, options: Options, progress: Progress | None) -> Imp
         grade, path = files[0]
         for other, again in files[1:]:
             found.reject(again, f"the same image as {path} of BI-RADS {grade}, the higher of its categories; here {other}")
-        record = sheet.get(patient)
+        records = sheet.get(patient, [])
         row = {
             "patient_id": found.patient(patient),
             "laterality": side,
             "view": view,
             "birads": grade,
-            "age": "" if record is None else sound("age", record["Patient age"]),
-            "density": "" if record is None else _density(record),
+            "age": found.differing.first("age", patient, [sound("age", each["Patient age"]) for each in records]),
+            "density": found.differing.first("density", patient, map(_density, records)),
         }
         candidates.append(Candidate(path, row))
     if not sheet:
@@ -57,14 +57,16 @@ def import_kau(source: Path, options: Options, progress: Progress | None) -> Imp
     return found.finish(candidates, _RULES[0])
 
 
-def _sheet(found: Collection) -> dict[str, Record]:
-    """A row of the sheet by patient: age and density are the patient's."""
+def _sheet(found: Collection) -> dict[str, list[Record]]:
+    """The rows of the sheet by patient: age and density are the patient's."""
     for path in found.tree.tables(_NEEDED):
         records = read_records(path, _NEEDED)
         found.notes += [f"table read: {path.name}", *records.notes]
-        return {
-            match[0]: record for record in records if (match := re.match(r"[0-9]{4}_BC[0-9]+", record["PatientID"].upper()))
-        }
+        rows: defaultdict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            if match := re.match(r"[0-9]{4}_BC[0-9]+", record["PatientID"].upper()):
+                rows[match[0]].append(record)
+        return rows
     return {}
 
 

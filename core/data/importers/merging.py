@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.identity import spelling
+from core.data.importers.differing import Differing
 from core.data.lesions import lesion_boxes, number_lists
 from core.data.manifest import TRUTH, number
 from core.data.tables import shown
@@ -20,6 +21,7 @@ from core.wording import counted, first_few
 
 _LISTS = {"lesions": 4, "lesion_circles": 3}  # numbers in each entry
 OLDEST = 120  # years: an age above is a mistake, or stands for one that is not known (999)
+_OF_THE_IMAGE = ("age", "density", "scanner", "exam_id")  # the same in all rows of an image; a lesion has none of its own
 _BY_FILE = ("lesion_masks",)  # entries with | between
 
 
@@ -67,12 +69,13 @@ def merge(rows: Sequence[TableRow]) -> Merged:
     rejected: list[tuple[int, str]] = []
     merged = mixed = 0
     unclear: list[str] = []
+    differing = Differing()
     for group in groups.values():
         reason = _contradiction(group)
         if reason:
             rejected += [(row.line, reason) for row in group]
             continue
-        one = _one(group, unclear)
+        one = _one(group, unclear, differing)
         kept.append(one)
         merged += len(group) > 1
         mixed += len({row.label for row in group}) > 1
@@ -82,10 +85,11 @@ def merge(rows: Sequence[TableRow]) -> Merged:
     if merged:
         notes.append(
             f"{counted(merged, 'image has', 'images have')} several rows (a row a lesion): an image with any malignant row "
-            "is malignant" + (f"; {mixed} of them have malignant and other rows" if mixed else "")
+            "is malignant" + (f"; {mixed} of them {'has' if mixed == 1 else 'have'} malignant and other rows" if mixed else "")
         )
     if unclear:
         notes.append(f"images whose rows name different sides or views have neither: {first_few(unclear, 5)}")
+    notes += differing.notes("that of the first malignant row is taken, else the first")
     return Merged(kept, sorted(rejected), notes)
 
 
@@ -116,7 +120,7 @@ def _contradiction(group: Sequence[TableRow]) -> str:
     return ""
 
 
-def _one(group: Sequence[TableRow], unclear: list[str]) -> TableRow:
+def _one(group: Sequence[TableRow], unclear: list[str], differing: Differing) -> TableRow:
     worst = sorted(group, key=lambda row: row.label != "malignant")  # stable: the first malignant row, or the first
     named = next((row for row in group if row.patient), group[0])
     sides = {row.laterality for row in group} - {""}
@@ -130,6 +134,8 @@ def _one(group: Sequence[TableRow], unclear: list[str]) -> TableRow:
             extra[name] = _joined(values)
         elif name.lower() in _BY_FILE:
             extra[name] = "|".join(dict.fromkeys(values))
+        elif name.lower() in _OF_THE_IMAGE:
+            extra[name] = differing.first(name.lower(), Path(group[0].path).name, values)
         else:
             extra[name] = values[0] if values else ""
     return TableRow(

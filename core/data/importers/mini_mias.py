@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.importers.base import Importer, ImportReport, Options, Progress, check_files, rows_to_frame, ticking
+from core.data.importers.differing import Differing
 from core.data.importers.folder_walk import walk
 from core.errors import BadManifest
 from core.files.untrusted import read_bytes
@@ -22,7 +23,7 @@ _TISSUE = {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}
 
 @dataclass
 class _Film:
-    tissue: str
+    tissue: str  # of the first line
     abnormalities: list[str] = field(default_factory=list)
     severities: set[str] = field(default_factory=set)
     boxes: list[tuple[int, int, int, int]] = field(default_factory=list)
@@ -35,7 +36,8 @@ def import_mini_mias(source: Path, options: Options, progress: Progress | None) 
     normals = options.choice("normals", ("skip", "benign"))
     odd = options.choice("odd", ("left", "right"))[0].upper()
     info = source if source.is_file() else _info_file(source)
-    films = _parse(info)
+    differing = Differing()
+    films = _parse(info, differing)
     walked = walk(info.parent, ticking(progress))
     images = {path.stem.lower(): path for path in walked.files if path.suffix.lower() in (".pgm", ".png", ".jpg")}
     abnormal = {name: film for name, film in films.items() if film.severities}
@@ -53,7 +55,9 @@ def import_mini_mias(source: Path, options: Options, progress: Progress | None) 
             rejected.append((str(images[name]), found.reason))
         else:
             rows.append(_row(name, film, images[name], odd))
-    return ImportReport(rows_to_frame(rows), [how, *walked.notes(), *_notes(films, images, normals, odd)], rejected)
+    return ImportReport(
+        rows_to_frame(rows), [how, *walked.notes(), *_notes(films, images, normals, odd)], rejected, differing.notes()
+    )
 
 
 def _info_file(source: Path) -> Path:
@@ -69,8 +73,9 @@ def _info_file(source: Path) -> Path:
     )
 
 
-def _parse(info: Path) -> dict[str, _Film]:
+def _parse(info: Path, differing: Differing) -> dict[str, _Film]:
     films: dict[str, _Film] = {}
+    tissues: dict[str, list[str]] = {}
     try:
         content = read_bytes(Path(os.path.realpath(info)))
     except (OSError, ValueError) as error:
@@ -82,6 +87,7 @@ def _parse(info: Path) -> dict[str, _Film]:
             continue  # the explanations above the list
         name, tissue, abnormality, severity, rest = match.groups()
         film = films.setdefault(name, _Film(_TISSUE[tissue]))
+        tissues.setdefault(name, []).append(_TISSUE[tissue])
         if abnormality == "NORM":
             continue
         film.abnormalities.append(abnormality)
@@ -93,6 +99,8 @@ def _parse(info: Path) -> dict[str, _Film]:
             film.circles.setdefault(severity, []).append((x + 0.5, _SIDE - y_from_bottom - 0.5, radius + 0.5))
         else:
             film.unplaced += 1
+    for name, said in tissues.items():
+        differing.first("density", name, said)
     if not films:
         raise BadManifest(
             f"{info}: expected lines such as 'mdb001 G CIRC B 535 425 197', got none. Is it mini-MIAS's Info.txt?"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.importers.base import VERIFY, Importer, ImportReport, Options, Progress, check_files, rows_to_frame, ticking
+from core.data.importers.differing import Differing
 from core.data.importers.folder_walk import Walk, walk
 from core.data.importers.vocabulary import cell_word
 from core.data.tables import read_table, shown
@@ -52,6 +53,7 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
     rejected = [*walked.rejected(), *((str(path), reason or f"not listed in {table.name}") for path, reason in others)]
     absent: Counter[str] = Counter()
     rows_of: dict[Path, dict[str, Any]] = {}
+    rows_like: dict[Path, list[dict[str, Any]]] = {}  # of images that have several
     for line, fields in records:
         record = dict(zip(header, fields, strict=True))
         for name in ("patient_id", "image_id", "cancer"):
@@ -69,13 +71,22 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
                 )
             )
         elif files[key] in rows_of:
-            first = rows_of[files[key]]
+            first, other = rows_of[files[key]], _row(files[key], record, label)
+            rows_like.setdefault(files[key], [first.copy()]).append(other)
             worse = _WORST.index(label) > _WORST.index(first["label"])
             first["label"] = label if worse else first["label"]
             now = f", which is {label} now" if worse else ""
             rejected.append((f"{table.name} line {line}", f"the same image as a row above{now}"))
         else:
             rows_of[files[key]] = _row(files[key], record, label)
+    differing = Differing()
+    for path, own in rows_like.items():
+        for name in ("age", "density"):
+            rows_of[path][name] = differing.first(name, path.name, [row[name] for row in own])
+        several = [sorted({row[name] for row in own} - {""}) for name in ("laterality", "view")]
+        if contrary := [", ".join(words) for words in several if len(words) > 1]:
+            del rows_of[path]
+            rejected.append((str(path), f"its rows contradict each other: {'; '.join(contrary)}. Correct the table"))
     candidates = list(rows_of.items())
     checked, how = check_files([path for path, _ in candidates], verify, progress, options.require)
     rejected += [(str(path), found.reason) for (path, _), found in zip(candidates, checked, strict=True) if found.reason]
@@ -94,7 +105,7 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
             f"{counted(absent.total(), 'row')} of {table.name} "
             f"{'has' if absent.total() == 1 else 'have'} no image here (a part of the set was downloaded)"
         )
-    return ImportReport(rows_to_frame(rows), notes, rejected)
+    return ImportReport(rows_to_frame(rows), notes, rejected, differing.notes())
 
 
 def _table(source: Path) -> Path:

@@ -51,6 +51,7 @@ def import_vindr(source: Path, options: Options, progress: Progress | None) -> I
     files = found.images_by(_id, lambda _: "its name is no id of an image (32 digits and letters a to f)")
     metadata = _metadata(found)
     candidates = []
+    repeated: list[str] = []
     for image, records in images.items():
         if image not in files:
             found.reject(image, "listed in the tables, no such image here")
@@ -59,7 +60,7 @@ def import_vindr(source: Path, options: Options, progress: Progress | None) -> I
         if differing:
             found.reject(files[image], differing)
             continue
-        each = _candidate(found, image, records, files[image], metadata.get(image))
+        each = _candidate(found, image, records, files[image], metadata.get(image, []), repeated)
         if findings is None:
             each.row["finding_birads"] = ""  # not known, which is not the same as none
         candidates.append(each)
@@ -71,6 +72,11 @@ def import_vindr(source: Path, options: Options, progress: Progress | None) -> I
         found.repairs.append(
             f"{counted(len(flat), 'box without an extent was', 'boxes without an extent were')} dropped, its finding kept "
             f"(line {first_few(flat, 5)})"
+        )
+    if repeated:
+        found.repairs.append(
+            f"{counted(len(repeated), 'finding row repeats', 'finding rows repeat')} the box and categories of another: one "
+            "lesion, with the higher BI-RADS category"
         )
     unseen = sum((worst_grade(each.row["birads"]) or 0) > 3 and each.row["finding_birads"] == "none" for each in candidates)
     if unseen:
@@ -101,18 +107,37 @@ def _id(path: Path) -> str:
     return match[1].lower() if match is not None else ""
 
 
-def _metadata(found: Collection) -> dict[str, Record]:
+def _metadata(found: Collection) -> dict[str, list[Record]]:
+    """The rows of metadata.csv by image."""
     for name in _IDS:
         for path in found.tree.tables((name,), r"metadata\.csv"):
-            return {record[name].lower(): record for record in read_records(path, (name,))}
+            rows: defaultdict[str, list[Record]] = defaultdict(list)
+            for record in read_records(path, (name,)):
+                rows[record[name].lower()].append(record)
+            return rows
     return {}
 
 
-def _candidate(found: Collection, image: str, records: list[Record], path: Path, tags: Record | None) -> Candidate:
+def _joined(lesions: list[Lesion], repeated: list[str]) -> list[Lesion]:
+    """One lesion of several rows with the same box and categories, with the highest BI-RADS category of them."""
+    once: dict[tuple[Box | None, frozenset[str]], Lesion] = {}
+    for lesion in lesions:
+        key = lesion.box, frozenset(lesion.note.lower().split(", "))
+        before = once.get(key)
+        if before is not None:
+            repeated.append(lesion.note)
+        if before is None or (worst_grade(lesion.birads) or 0) > (worst_grade(before.birads) or 0):
+            once[key] = lesion
+    return list(once.values())
+
+
+def _candidate(
+    found: Collection, image: str, records: list[Record], path: Path, tags: list[Record], repeated: list[str]
+) -> Candidate:
     def first(name: str) -> str:
         return next(filter(None, (record[name] for record in records)), "")
 
-    lesions = [lesion for record in records if (lesion := _lesion(record)) is not None]
+    lesions = _joined([lesion for record in records if (lesion := _lesion(record)) is not None], repeated)
     grades = [grade for record in records if (grade := worst_grade(record["finding_birads"])) is not None]
     row: dict[str, Any] = {
         "patient_id": found.patient(first("study_id")),
@@ -122,11 +147,14 @@ def _candidate(found: Collection, image: str, records: list[Record], path: Path,
         "split_official": ",".join(dict.fromkeys(filter(None, (record["split"].lower() for record in records)))),
         "birads": found.worst(image, [record["breast_birads"].removeprefix("BI-RADS").strip() for record in records]),
         "finding_birads": str(max(grades)) if grades else "none",
-        "density": first("breast_density").removeprefix("DENSITY").strip(),
+        "density": found.differing.first(
+            "density", image, [record["breast_density"].removeprefix("DENSITY").strip() for record in records]
+        ),
     }
-    if tags is not None:
-        row["age"] = sound("age", next(filter(None, map(tags.__getitem__, _AGES)), ""))
-        row["scanner"] = " ".join(dict.fromkeys(filter(None, map(tags.__getitem__, _MAKERS))))
+    if tags:
+        ages = [sound("age", next(filter(None, map(each.__getitem__, _AGES)), "")) for each in tags]
+        row["age"] = found.differing.first("age", image, ages)
+        row["scanner"] = " ".join(dict.fromkeys(filter(None, map(tags[0].__getitem__, _MAKERS))))
     return Candidate(path, row, lesions)
 
 

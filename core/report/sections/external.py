@@ -260,6 +260,12 @@ def auc_of(evaluation: Evaluation) -> Interval | str:
     return auc_or_note((frame["label"] == "malignant").to_numpy(), frame["score"], frame["patient_id"], CONFIDENCE)
 
 
+def _named(evaluation: Evaluation) -> str:
+    """What the set is called, and its collections where there are several."""
+    name, several = short_name(evaluation.split), about_of(evaluation).collection_words
+    return f"{name} ({several})" if several else name
+
+
 def limit(material: Material) -> str:
     """What the external tests leave open, as a limitation."""
     found = current(material)
@@ -269,5 +275,5 @@ def limit(material: Material) -> str:
             f"One data set, split by {by}: nothing here tells how the model does on another hospital's images, scanners or "
             "population."
         )
-    names = listed([short_name(each.split) for each in found])
+    names = listed([_named(each) for each in found])
     return f"Tested on images of other sources only in {names}: how the model does elsewhere is not known."

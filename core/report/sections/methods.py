@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from core.metrics import MIN_VIEW_PATIENTS, Interval, Summary, ThresholdRule
@@ -155,6 +157,7 @@ def training(material: Material) -> Section:
             f"{settings.learning_rate:g}"
             + ("" if scratch or head_only else f"; of an unfrozen pretrained network {settings.fine_tune_learning_rate:g}"),
         ),
+        *_patches(material),
         ("Phases", _phases(material)),
         ("Batch", f"{counted(settings.batch_size, 'image')}{added}"),
         ("Loss", _loss(material)),
@@ -238,7 +241,32 @@ def _phases(material: Material) -> str:
 def _loss(material: Material) -> str:
     settings = material.config.training
     name = "cross-entropy" if settings.loss == "bce" else f"focal loss, gamma {settings.advanced.focal_gamma:g}"
-    return f"{name}, label smoothing {settings.advanced.label_smoothing:g}" if settings.advanced.label_smoothing else name
+    smoothed = f", label smoothing {settings.advanced.label_smoothing:g}" if settings.advanced.label_smoothing else ""
+    weight = settings.lesions.localization_weight
+    drawn = f"; and {weight:g} times the share of the class activation map outside of known lesions" if weight else ""
+    return f"{name}{smoothed}{drawn}"
+
+
+def _patches(material: Material) -> tuple[tuple[str, str], ...]:
+    """The patch phase before the first epoch, where there was one: whose lesions, how long."""
+    done = {event["epoch"]: event for event in material.events if event["type"] == "patch_epoch"}
+    if not done:
+        return ()
+    settings, rows = material.config.training.lesions, material.run.patch_rows()
+    last = done[max(done)]
+    source = "this run's training images"
+    if rows is not None:
+        source = f"{counted(len(rows), 'image')} of {rows['patient_id'].nunique():,} patients of another manifest"
+        source += f" ({Path(settings.patch_manifest).name}), none of them in this run's validation or test set"
+    length = counted(len(done), "epoch")
+    found = last.get("accuracy")
+    words = f"{length} on patches of {settings.patch_size} px from {source}: lesion, beside a lesion, other tissue"
+    right = (
+        ""
+        if found is None
+        else f"; in the last one {found:.0%} of these training patches were classified right as lesion or tissue"
+    )
+    return (("Patch phase", words + right),)
 
 
 def _machine(material: Material) -> str:

@@ -32,8 +32,9 @@ def show() -> None:
         return
     if view == "Import":  # about another data set: nothing of this one stands above it
         importing.form()
-        st.markdown("## Or take the demo set", anchors=False)
-        background.demo_button(primary=False, label="Use the demo set")
+        if not importing.begun():
+            st.markdown("## Or take the demo set", anchors=False)
+            background.demo_button(primary=False, label="Use the demo set")
         return
     if datasets.is_synthetic(manifest):
         notices.synthetic_notice()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,7 @@ from core.data.checks import count
 from core.data.identity import patients_known
 from core.data.lesion_places import with_lesions
 from core.errors import LabError
-from core.wording import counted, plain
+from core.wording import counted, plain, upper_first
 from dashboard.cache.images import image_ref, thumbnail
 from dashboard.state.imports import Preview, notes_of
 from dashboard.ui import image_components, notices, test_set_access
@@ -33,15 +34,19 @@ def show(preview: Preview) -> None:
     st.markdown(f"**{counted(len(frame), 'image')}** of {patients}{marked}; {len(found.rejected):,} left out.")
     st.dataframe(counts(frame), hide_index=True)
     _examples(frame)
-    notes = notes_of(found)
-    for note in [each for each in notes if each.startswith("warning: ")]:
-        notices.warning(plain(note.removeprefix("warning: ")))
-    rest = [each for each in notes if not each.startswith("warning: ")]
-    if rest:
-        with st.expander(f"Notes: {len(rest)}", expanded=any(each.startswith("repaired: ") for each in rest)):
-            st.markdown("\n".join(f"- {plain(each)}" for each in rest))
+    notes(notes_of(found), "Notes")
     if found.rejected:
         exclusions(found.rejected)
+
+
+def notes(found: Sequence[str], title: str, *, opened: bool = False) -> None:
+    """What is to be said of an import: warnings each, the rest in a list, which is open where something was repaired, too."""
+    for note in [each for each in found if each.startswith("warning: ")]:
+        notices.warning(plain(upper_first(note.removeprefix("warning: "))))
+    rest = [each for each in found if not each.startswith("warning: ")]
+    if rest:
+        with st.expander(f"{title}: {len(rest)}", expanded=opened or any(each.startswith("repaired: ") for each in rest)):
+            st.markdown("\n".join(f"- {plain(each)}" for each in rest))
 
 
 def counts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -58,8 +63,12 @@ def exclusions(rejected: list[tuple[str, str]]) -> None:
         kinds = Counter(_kind(what, reason) for what, reason in rejected)
         if 1 < len(kinds) < len(rejected):
             st.markdown("\n".join(f"- {number:,} × {plain(kind)}" for kind, number in kinds.most_common(KINDS)))
-        rows = [{"file": Path(what).name or what, "reason": reason, "path": what} for what, reason in rejected[:LISTED]]
-        st.dataframe(rows, hide_index=True)
+        rows = [
+            {"file": Path(what).name or what, "reason": reason.removeprefix(f"{Path(what).name}: "), "path": what}
+            for what, reason in rejected[:LISTED]
+        ]
+        table = pd.DataFrame(rows)
+        st.dataframe(table if (table["file"] != table["path"]).any() else table.drop(columns="path"), hide_index=True)
         if len(rejected) > LISTED:
             st.caption(f"The first {LISTED} of {len(rejected):,}; the file beside the manifest will have all.")
 
@@ -86,10 +95,10 @@ def _examples(frame: pd.DataFrame) -> None:
             continue
         label = str(row.label)
         about = {
-            "caption": f"{row.laterality} {row.view}".strip(),
             "label": label or "unlabelled",
             "color": image_components.label_color(label),
-            "detail": " · ".join(part for part in (str(row.patient_id), str(row.split)) if part),
+            # Side and view would be cut beside a long label.
+            "detail": " · ".join(filter(None, (f"{row.laterality} {row.view}".strip(), str(row.split), str(row.patient_id)))),
         }
         try:
             tiles.append(Tile(thumbnail(image_ref(str(row.path))).picture, **about))

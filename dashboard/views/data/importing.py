@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,10 @@ def begun() -> bool:
 
 
 def _steps(at: int) -> None:
-    names = [f"**{number}. {name}**" if number == at + 1 else f"{number}. {name}" for number, name in enumerate(STEPS, 1)]
-    st.caption("Makes a list of your images (CSV) in `data/`; images are never changed. " + " → ".join(names))
+    names = [f"{number}\\. {name}" for number, name in enumerate(STEPS, 1)]  # unescaped the first would begin a list
+    names[at] = f"**{names[at]}**"
+    st.markdown(" → ".join(names))
+    st.caption("Makes a list of your images (CSV) in `data/`; images are never changed.")
 
 
 def _result(name: str) -> Any:
@@ -205,11 +208,17 @@ def _reasons(looked: Looked, known: dict[str, Importer], broken: dict[str, str])
 
 def _choose(names: list[str], known: dict[str, Importer]) -> str:
     options = [*names, *(name for name in known if name not in names)]
-    return str(
-        st.selectbox("Import as", options, format_func=lambda key: f"{key} · {known[key].description}", key=AS)
-        if options
-        else ""
-    )
+    if not options:
+        return ""
+    chosen = str(st.selectbox("Import as", options, format_func=lambda key: _title(known[key]), key=AS))
+    st.caption(plain(known[chosen].description))  # the layout is too long for the box, which would cut it
+    return chosen
+
+
+def _title(importer: Importer) -> str:
+    """The name of the collection, without its layout."""
+    title = re.split(r"[:;]| with ", importer.description, maxsplit=1)[0]
+    return title if importer.name == title.lower() else f"{importer.name} · {title}"
 
 
 def _table(looked: Looked) -> Path | None:

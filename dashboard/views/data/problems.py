@@ -8,10 +8,10 @@ from pathlib import Path
 import streamlit as st
 
 from core.data.checks import CheckReport, Problem
-from core.wording import counted, plain
+from core.wording import counted
 from dashboard.state import datasets, preferences, settings, tasks
 from dashboard.ui import background, image_components, notices, test_set_access
-from dashboard.views.data import PAGE, changes, duplicates, gallery
+from dashboard.views.data import PAGE, changes, duplicates, gallery, import_preview
 
 SHOWN = 40  # messages of a kind: a browser takes no more at once
 THUMBNAILS = 12
@@ -105,11 +105,7 @@ def _images(kind: str, rows: list[int], manifest: Path) -> None:
 def _left_out(manifest: Path) -> None:
     """Notes of the import of this manifest, and the files it left out."""
     left_out = preferences.get(f"left_out:{manifest}", {})
-    for note in sorted(left_out.get("notes", []), key=lambda text: not text.startswith("warning: ")):
-        if note.startswith("warning: "):
-            notices.warning(plain(note.removeprefix("warning: ")))
-        else:
-            notices.info(plain(note))
+    import_preview.notes(left_out.get("notes", []), "Notes of the import", opened=True)
     if left_out.get("rejected"):
         st.markdown(f"## Left out by the import: {left_out['count']}", anchors=False)
         rows = [{"file": path, "reason": reason} for path, reason in left_out["rejected"]]

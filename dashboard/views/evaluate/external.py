@@ -10,7 +10,7 @@ import streamlit as st
 from core.evaluate import Evaluation
 from core.evaluate.external import accesses_of, use_before, use_of
 from core.evaluate.external_set import ExternalSet
-from core.evaluate.opened_set import OpenedSet
+from core.evaluate.opened_set import COPIES_LATER, OpenedSet
 from core.evaluate.result import Excluded
 from core.evaluate.sources import DEPENDS, compare_sources
 from core.metrics import Interval
@@ -86,9 +86,12 @@ def _preview(run: Run, opened: OpenedSet) -> None:
     count = len(opened.overlap)
     is_are = "is" if count == 1 else "are"
     parts.append(
-        f"{counted(count, 'image')} of the run's own patients or files {is_are} left out" if count else "no overlap found"
+        f"{counted(count, 'image')} of the run's own patients or files {is_are} left out"
+        if count
+        else "no patient or file of the run is among them"
     )
     st.markdown(" · ".join(parts))
+    st.caption(f"{upper_first(COPIES_LATER)}: this count may grow.")
     if opened.overlap:
         with st.expander(f"Images that are left out: {count}"):
             listed(run, opened.overlap)
@@ -207,7 +210,8 @@ def sources(context: Context) -> None:
 def _side_by_side(context: Context, internal: Evaluation, external: Evaluation) -> None:
     name = short_name(external.split)
     found = compare_sources(internal, external)[context.level]
-    st.markdown(f"## Internal test and {plain(name)}", anchors=False)
+    several = external.external.collection_words if external.external is not None else ""
+    st.markdown(f"## Internal test and {plain(f'{name} ({several})' if several else name)}", anchors=False)
     if isinstance(found, str):
         notices.info(plain(found))
         return

@@ -9,10 +9,10 @@ import numpy as np
 import streamlit as st
 
 from core.data.cache import PreparedCache
+from core.data.lesion_masks import has_lesion, lesion_mask
 from core.errors import LabError
 from core.files.paths import cache_root
 from core.heatmap_audit import Case, HeatmapAudit, MethodAudit, Metric, audit_heatmaps, audited_splits, read_heatmap_audit
-from core.heatmap_audit.lesions import has_lesion, lesion_mask
 from core.heatmap_audit.results import ALL, REFERENCES, images_words
 from core.heatmap_audit.store import audit_path
 from core.metrics import Interval

@@ -70,7 +70,8 @@ def _data_card() -> Metric:
         return Metric("Data set", "not readable", settings.display_path(path))
     if counts is None:
         return Metric("Data set", "being read …", settings.display_path(path))
-    return Metric("Data set", counted(counts.images, "image"), f"{counts.patient_words}, {counts.malignant:,} malignant")
+    what = f"{counts.patient_words}, {counts.malignant:,} malignant{counts.excluded_words}"
+    return Metric("Data set", counted(counts.images, "image"), what)
 
 
 @notices.errors_shown()

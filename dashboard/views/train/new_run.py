@@ -32,6 +32,7 @@ ESSENTIAL = [
 PRETRAINED = ["training.freeze_epochs", "training.fine_tune_learning_rate", "training.frozen_backbone_fraction"]
 SECTIONS = {
     "training": "Training",
+    "training.lesions": "Lesion annotations",
     "training.advanced": "Training, advanced",
     "model": "Model",
     "augmentation": "Augmentation",

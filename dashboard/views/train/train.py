@@ -13,7 +13,7 @@ from core.model.card import StartingWeights
 from core.plots import METRIC_TITLES, PHASE_TITLES
 from core.plots.training import Span
 from core.runs import Run, Status
-from core.runs.events import ResumeEvent, StartEvent, StepEvent
+from core.runs.events import PatchEpochEvent, ResumeEvent, StartEvent, StepEvent
 from core.wording import OPTIMISTIC, counted, duration, number, plain
 from dashboard.cache import results, run_monitor
 from dashboard.cache.run_monitor import PHASES, RunMonitor, current_epoch, monitored
@@ -100,6 +100,8 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
         outcome(run, status, followed)
     if (beginning := starting_weights(followed)) is not None:
         st.caption(f"Starting weights: {plain(beginning)}.")
+    if (patches := followed.last.get("patch_epoch")) is not None:
+        st.caption(patch_words(patches))
     cards(status, followed)
     if active:
         chance_notices.chance_notice(run)
@@ -121,6 +123,15 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
             f"{counted(followed.excluded, 'image')} {'was' if followed.excluded == 1 else 'were'} left out: could not be used"
         ):
             st.dataframe([{"image": path, "reason": reason} for path, reason in run.excluded().items()], hide_index=True)
+
+
+def patch_words(event: PatchEpochEvent) -> str:
+    """How far the patch phase has come, and how well it does."""
+    right = event.get("accuracy")
+    done = f"Patch phase: epoch {event['epoch']} of {event['epochs']}"
+    if right is None:
+        return f"{done}."
+    return f"{done}, {right:.0%} of its training patches classified right as lesion or tissue."
 
 
 def steps(now: str) -> None:

@@ -30,6 +30,7 @@ def test_the_table_says_what_is_external_and_stands_beside_the_internal_test(lab
     assert main(["evaluate", "one", "--manifest", "other/other.csv"]) == 0
     out, err = capsys.readouterr()
     assert "external test set other (24 images of 13 patients; 1 image of the run's own patients or files left out)" in err
+    assert "copies of the run's pictures are looked for when scoring starts, and left out as well" in err
     for words in (
         "one, external-other: 22 images of 12 patients",
         "external: collection inbreast; labels from birads; manifest ",
@@ -98,3 +99,23 @@ def test_two_runs_are_compared_on_the_same_external_set(lab: Path, capsys) -> No
     main(["evaluate", "two", "--manifest", "other/other.csv"])
     assert main(["compare", "one", "two", "--split", "external-other"]) == 0
     assert "two against one, external-other, image level: 22 images in both" in capsys.readouterr().out
+
+
+def test_the_list_of_runs_names_external_tests_and_those_of_an_earlier_model(lab: Path, capsys) -> None:
+    main(["evaluate", "one", "--manifest", "other/other.csv"])
+    capsys.readouterr()
+    assert main(["runs", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    found = row["external_tests"]["other"]
+    assert row["evaluated"] == ["external-other"] and row["test_auc"] is None
+    assert (found["images"], found["of_this_model"], found["auc_confidence"]) == (22, True, 0.95)
+    assert found["auc_interval"][0] <= found["auc"] <= found["auc_interval"][1]
+    assert Path(found["manifest"]).name == "other.csv"
+    entries = lab / "checkpoints/one/evaluation.json"
+    entry = json.loads(entries.read_text(encoding="utf-8"))
+    entry["external-other"]["weights_sha256"] = "f" * 64
+    entries.write_text(json.dumps(entry | {"external-b": {"opened": 1}}), encoding="utf-8")
+    main(["runs"])
+    table = capsys.readouterr().out
+    assert f"other {found['auc']:.3f} [" in table and "(of an earlier model)" in table
+    assert "the entry of external-b is damaged" in table

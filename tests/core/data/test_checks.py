@@ -188,7 +188,7 @@ def test_rows_without_a_split_are_named_even_when_their_files_are_missing(frame:
     Path(frame["path"].iloc[7]).unlink()
     report = check_manifest(frame)
     assert kinds(report) == ["missing_file", "missing_split"] and not report.usable
-    assert report.problems[-1].rows == (7,) and "1 of 120 rows have no split" in report.problems[-1].message
+    assert report.problems[-1].rows == (7,) and "1 of 120 rows has no split" in report.problems[-1].message
 
 
 @pytest.mark.parametrize("split", ["", "train"])
@@ -219,11 +219,11 @@ def test_identical_files_of_two_patients_that_a_split_would_part_are_not_usable(
 
 
 def test_a_patient_that_may_be_two_and_words_for_nobody_are_told(frame: pd.DataFrame) -> None:
-    frame.loc[0, "patient_id"], frame.loc[2, "patient_id"] = "100", "100.0"  # in train and in val
+    frame.loc[0, "patient_id"], frame.loc[2, "patient_id"] = "1000", "1000.0"  # in train and in val
     frame.loc[4, "patient_id"] = "removed"
     found = [problem for problem in check_manifest(frame).problems if problem.kind == "patients"]
     assert [problem.rows for problem in found] == [(4,), (0, 2)]
-    assert "nobody" in found[0].message and "stand in different splits: leakage" in found[1].message
+    assert "nobody" in found[0].message and "stands in different splits: leakage" in found[1].message
 
 
 def test_doubts_about_patients_reach_the_log_of_a_training(

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.identity import patient_doubts, patients_known, without_patient
+from core.data.identity import patient_doubts, patients_known, spelling, without_patient, written_twice
+from core.data.splits import patients_written_apart
 from core.images.placeholder import is_placeholder
 from core.images.pseudonym import pseudonym
 
@@ -73,13 +74,25 @@ def test_names_that_only_look_alike_are_patients(text: str) -> None:
 def test_one_patient_written_in_two_ways_is_named_before_it_leaks(one: str, other: str) -> None:
     doubts = patient_doubts([one, "zz", other], ["train", "train", "test"])
     assert [doubt.rows for doubt in doubts] in ([(0, 2)], [(0,), (0, 2)], [(0,), (2,), (0, 2)])
-    assert "more than one way" in doubts[-1].message and "1 of them stand in different splits" in doubts[-1].message
+    assert "more than one way" in doubts[-1].message and "1 of them stands in different splits" in doubts[-1].message
     assert "different splits" not in patient_doubts([one, other], ["train", "train"])[-1].message
+
+
+@pytest.mark.parametrize(("one", "other"), [("P024947", "24947"), ("p7", "007"), ("cmmd:ID-7", "cmmd:7"), ("Patient P1", "1")])
+def test_a_letter_before_the_number_is_a_doubt_and_never_taken_for_one_person(one: str, other: str) -> None:
+    (doubt,) = patient_doubts([one, "zz", other], ["train", "train", "test"])
+    assert doubt.rows == (0, 2) and "with and without letters before the number" in doubt.message
+    assert "1 of them stands in different splits" in doubt.message
+    assert spelling(one) != spelling(other)
+    frame = pd.DataFrame({"patient_id": [one, other], "split": ["train", "test"], "path": ["a.png", "b.png"]})
+    assert written_twice(frame) == (0, 0) and patients_written_apart(frame) == []
 
 
 @pytest.mark.parametrize(
     "patients",
     [
+        ["cmmd:P7", "rsna:7"],
+        ["A7", "7"],
         ["1-12", "11-2"],
         ["P1", "P10", "P11"],
         ["100.0", "101.0", "102.0"],

@@ -100,6 +100,8 @@ def test_the_raw_official_split_warns_of_its_leakage(tmp_path: Path) -> None:
     report = import_data("cbis-ddsm", dicom_tree(tmp_path), split="official")
     films = by_film(report.frame)
     assert films["P_00016 L CC"].split == "test" and films["P_00016 L MLO"].split == "test"
+    assert not any("split=official leaves" in note for note in report.notes)  # twins of one film in both parts: joined
+    assert any(text.startswith("1 image stood in several parts of the official split: kept once") for text in report.repairs)
     lesions = [*LESIONS, Lesion("calc", "train", "P_00016", "RIGHT", "CC", 1, "BENIGN")]
     report = import_data("cbis-ddsm", dicom_tree(tmp_path / "more", lesions=lesions), split="official")
     assert any(note.startswith("warning: split=official leaves 1 patient") for note in report.notes)

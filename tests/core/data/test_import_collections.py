@@ -35,6 +35,10 @@ TREES: dict[str, Callable[[Path], Path]] = {
 }
 
 
+CESM = "Image_name,Patient_ID,Side,View,Type,Age,Breast density (ACR),BIRADS,Findings,Machine,"
+CESM += "Pathology Classification/ Follow up"
+
+
 def by_name(report: ImportReport) -> dict[str, Any]:
     """Rows by their file's stem."""
     return {Path(row.path).stem: row for _, row in report.frame.iterrows()}
@@ -53,19 +57,48 @@ def labels(report: ImportReport) -> dict[str, str]:
 
 def test_rows_of_one_image_that_contradict_each_other_are_one_with_the_worst_label(tmp_path: Path) -> None:
     tree = trees.cdd_cesm(tmp_path)
-    header = "Image_name,Patient_ID,Side,View,Type,Age,Breast density (ACR),BIRADS,Findings,Machine,"
-    header += "Pathology Classification/ Follow up"
     rows = ["P1_L_DM_CC,1,L,CC,DM,44,c,2,,GE,Benign", "P1_L_DM_CC,1,L,CC,DM,44,c,5,,GE,Malignant"]
     rows += ["P1_R_DM_MLO,1,R,MLO,DM,44,c,1,,GE,Normal", "P2_R_DM_CC,2,R,CC,DM,61,a,3,,GE,Benign"]
     rows += ["P2_R_DM_CC,4,R,CC,DM,61,a,3,,GE,Benign"]
     (tree / "Radiology manual annotations.xlsx").unlink()
-    (tree / "t.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
+    (tree / "t.csv").write_text("\n".join([CESM, *rows]), encoding="utf-8")
     report = import_data("cdd-cesm", tree)
     assert labels(report) == {"P1_L_DM_CC": "malignant", "P1_R_DM_MLO": "benign"}
     assert report.repairs == ["1 image has rows with several labels: the worst is taken (P1_L_DM_CC.jpg)"]
     said = reasons(report)
     assert "P1_L_DM_CC.jpg: the same image as a row above" in said
     assert "P2_R_DM_CC.jpg: its rows name several patients (cdd-cesm:P2, cdd-cesm:P4)" in said
+
+
+@pytest.mark.parametrize(
+    ("again", "why"),
+    [
+        ("P1_L_DM_CC,1,R,CC,DM,44,c,5,,GE,Malignant", "its rows name several sides (L, R)"),
+        ("P1_L_DM_CC,1,L,MLO,DM,44,c,5,,GE,Malignant", "its rows name several views (CC, MLO)"),
+    ],
+)
+def test_rows_that_name_several_sides_or_views_leave_the_image_out(tmp_path: Path, again: str, why: str) -> None:
+    tree = trees.cdd_cesm(tmp_path)
+    (tree / "Radiology manual annotations.xlsx").unlink()
+    (tree / "t.csv").write_text("\n".join([CESM, "P1_L_DM_CC,1,L,CC,DM,44,c,2,,GE,Benign", again]), encoding="utf-8")
+    (tree / "t.csv").write_text(f"{(tree / 't.csv').read_text(encoding='utf-8')}\nP2_R_DM_CC,2,R,CC,DM,61,a,3,,GE,Benign")
+    report = import_data("cdd-cesm", tree)
+    assert list(labels(report)) == ["P2_R_DM_CC"] and f"P1_L_DM_CC.jpg: {why}" in reasons(report)
+
+
+def test_ages_and_densities_that_contradict_each_other_are_named_with_their_values(tmp_path: Path) -> None:
+    tree = trees.cdd_cesm(tmp_path)
+    (tree / "Radiology manual annotations.xlsx").unlink()
+    rows = ["P1_L_DM_CC,1,L,CC,DM,44,c,2,,GE,Benign", "P1_L_DM_CC,1,L,CC,DM,45,b,5,,GE,Malignant"]
+    rows += ["P2_R_DM_CC,2,R,CC,DM,61,,3,,GE,Benign", "P2_R_DM_CC,2,R,CC,DM,61.0,A,3,,GE,Benign"]
+    (tree / "t.csv").write_text("\n".join([CESM, *rows]), encoding="utf-8")
+    report = import_data("cdd-cesm", tree)
+    assert report.repairs[-2:] == [
+        "1 image has rows with several values of age: the first is taken (P1_L_DM_CC.jpg: 44 and 45)",
+        "1 image has rows with several values of density: the first is taken (P1_L_DM_CC.jpg: C and B)",
+    ]
+    made = by_name(report)
+    assert (made["P1_L_DM_CC"].age, made["P1_L_DM_CC"].density, made["P2_R_DM_CC"].density) == (44, "C", "A")
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -307,6 +340,34 @@ def test_vindr_boxes_without_extent_are_counted(tmp_path: Path) -> None:
     assert [lesion.box is None for lesion in lesions_of(row)] == [False, True]
 
 
+def test_vindr_finding_rows_that_are_the_same_are_one_lesion(tmp_path: Path) -> None:
+    tree = trees.vindr(tmp_path)
+    table = tree / "finding_annotations.csv"
+    rows = table.read_text(encoding="utf-8").splitlines()
+    rows += [rows[1], rows[1].replace("BI-RADS 4,-6.5", "BI-RADS 5,-6.5"), rows[1].replace("'Mass'", "'Asymmetry'")]
+    table.write_text("\n".join(rows), encoding="utf-8")
+    report = import_data("vindr", tree)
+    row = next(row for _, row in report.frame.iterrows() if row["finding_birads"] == "5")
+    found = [(lesion.type, lesion.birads) for lesion in lesions_of(row)]
+    assert found == [("mass", "5"), ("distortion", "3"), ("asymmetry", "4")]
+    assert any(text.startswith("2 finding rows repeat the box and categories of another") for text in report.repairs)
+
+
+def test_vindr_densities_and_ages_that_contradict_each_other_are_named(tmp_path: Path) -> None:
+    tree = trees.vindr(tmp_path)
+    table, tags = tree / "breast-level_annotations.csv", tree / "metadata.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace("DENSITY B", "DENSITY D", 1), encoding="utf-8")
+    again = tags.read_text(encoding="utf-8").splitlines()[1]
+    tags.write_text(tags.read_text(encoding="utf-8") + f"{again}\n{again.replace('053Y', '054Y')}\n", encoding="utf-8")
+    report = import_data("vindr", tree)
+    said = [text for text in report.repairs if "several values of" in text]
+    assert any(
+        "1 image has rows with several values of density: the first is taken" in text and "D and B" in text for text in said
+    )
+    assert any("several values of age" in text and "53 and 54" in text for text in said)
+    assert len(said) == 2
+
+
 # ---------------------------------------------------------------- CMMD
 
 
@@ -463,6 +524,17 @@ def test_embed_findings_belong_to_their_own_breast(tmp_path: Path) -> None:
     assert "image type C-view" in said and "a spot compression" in said and "gone: listed in the metadata" in said
     assert set(report.frame["label_source"]) == {"outcome"}
     assert len(import_data("embed", tmp_path, images="all").frame) == 8
+
+
+def test_embed_rows_that_contradict_each_other_are_named(tmp_path: Path) -> None:
+    tree = trees.embed(tmp_path)
+    clinical, metadata = (tree / "tables" / f"EMBED_OpenData_{name}.csv" for name in ("clinical", "metadata"))
+    clinical.write_text(clinical.read_text(encoding="utf-8").replace("M,L,2.0", "M,L,3"), encoding="utf-8")
+    rows = metadata.read_text(encoding="utf-8").splitlines()
+    metadata.write_text("\n".join([*rows, rows[2].replace(",R,CC", ",L,CC")]), encoding="utf-8")
+    report = import_data("embed", tree)
+    assert "a2.dcm: its rows name several sides (L, R)" in reasons(report) and "a2" not in labels(report)
+    assert any("several values of density" in text and "(a1.dcm: B and C" in text for text in report.repairs)
 
 
 def test_embed_images_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:

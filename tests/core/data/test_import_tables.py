@@ -61,7 +61,16 @@ def test_an_image_with_any_malignant_row_is_malignant(folder: Path, order: tuple
     assert report.rejected == [
         ("t.csv line 4", f"the same image as line 2: one row per image, which is malignant because line {line} is")
     ]
-    assert said(report, "1 image has several rows", "1 of them have malignant and other rows")
+    assert said(report, "1 image has several rows", "1 of them has malignant and other rows")
+
+
+def test_ages_and_densities_in_which_rows_of_an_image_differ_are_named(folder: Path) -> None:
+    text = "path,label,patient,age,density\na.png,0,1,50,A\na.png,1,1,51,B\nb.png,0,2,60,\nb.png,0,2,60.0,c\n"
+    report = imported(folder, text)
+    for words in ("several values of age", "a.png: 51 and 50"), ("several values of density", "a.png: B and A"):
+        assert said(report, *words, "that of the first malignant row is taken")
+    assert not said(report, "b.png: ")
+    assert report.frame["age"].tolist() == [51, 60] and report.frame["density"].tolist() == ["B", "c"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows")

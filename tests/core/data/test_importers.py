@@ -395,6 +395,21 @@ def test_rsna_empty_cells_are_unlabelled_and_images_without_a_row_are_named(tmp_
     ]
 
 
+def test_rsna_rows_that_contradict_each_other_are_named(tmp_path: Path) -> None:
+    again = ["2,5,100,L,CC,69,0,0,0,0.0,0,B,21,True", "2,5,101,L,MLO,68,1,1,1,,1,B,21,False"]
+    again += ["2,5,100,L,CC,68.0,0,0,0,0.0,0,C,21,True"]
+    (tmp_path / "train.csv").write_text(RSNA + "\n".join(again), encoding="utf-8")
+    for name in ("5_100.png", "5_101.png"):
+        picture(tmp_path / name)
+    report = import_data("rsna", tmp_path)
+    assert (str(tmp_path / "5_101.png"), "its rows contradict each other: L, R. Correct the table") in report.rejected
+    assert [row["density"] for row in report.frame.to_dict("records")] == ["B"]
+    assert report.repairs == [
+        "1 image has rows with several values of age: the first is taken (5_100.png: 68 and 69)",
+        "1 image has rows with several values of density: the first is taken (5_100.png: B and C)",
+    ]
+
+
 def test_rsna_refuses_its_test_table_and_another_folder(tmp_path: Path) -> None:
     with pytest.raises(BadManifest, match=r"train\.csv"):
         import_data("rsna", tmp_path)
@@ -448,6 +463,13 @@ def test_mini_mias_labels_pairs_and_boxes(mias: Path) -> None:
     assert [Path(path).name for path, _ in report.rejected] == ["mdb300", "mdb007.pgm"]
     assert said(report, "2 normal films are left out") and said(report, "2 films have an abnormality without a position")
     round_trip(report, mias / "m.csv")
+
+
+def test_mini_mias_lines_that_contradict_each_other_are_named(mias: Path) -> None:
+    (mias / "Info.txt").write_text(INFO.replace("mdb144 F MISC M", "mdb144 D MISC M"), encoding="latin-1")
+    report = import_data("mini-mias", mias)
+    assert report.repairs[0].endswith("(mdb144: fatty and dense-glandular)") and len(report.repairs) == 1
+    assert by_name(report)["mdb144.pgm"]["density"] == "fatty"
 
 
 def test_mini_mias_without_normal_films_says_nothing_of_them(mias: Path) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.data.lesion_masks import has_lesion
 from core.data.lesion_places import boxes_of, lesion_outlines, with_lesions
 from core.errors import BadManifest
-from core.heatmap_audit.lesions import has_lesion
 
 ORIGINAL = (40, 60)  # height, width
 

@@ -46,6 +46,8 @@ def test_an_image_in_two_manifests_is_kept_once_or_refused() -> None:
     one, other = part("a", EVEN, folder="x", collection="rsna"), part("b", EVEN[:2], folder="x", collection="rsna")
     merged, notes = merge_manifests([one, other])
     assert len(merged) == 3 and notes[0] == "2 images in several manifests with the same label and split: kept once"
+    one[1]["density"], other[1]["density"] = "A", ["B", ""] + [""] * (len(other[1]) - 2)
+    assert "several values of density: the first is taken (1.png: A and B)" in merge_manifests([one, other])[1][1]
     other[1].loc[0, "label"] = "malignant"
     with pytest.raises(BadManifest, match="1 image stands in several manifests with another label"):
         merge_manifests([one, other])
@@ -59,8 +61,10 @@ def test_relatives_mixed_labels_and_missing_splits_are_warned_of() -> None:
     _, notes = merge_manifests([one, other, third])
     text = "\n".join(notes)
     assert "cbis-ddsm and mini-ddsm hold images of the same women" in text and text.count("the same women") == 1
-    assert "pathology in cbis-ddsm, pathology in mini-ddsm, birads in vindr" in text
-    assert "cbis-ddsm, mini-ddsm has no split" in text
+    assert "labels mean different things (pathology in cbis-ddsm and mini-ddsm; birads in vindr)" in text
+    assert "cbis-ddsm and mini-ddsm have no split and the other has one" in text
+    one[1]["split"] = "train"
+    assert "mini-ddsm has no split and the others have one" in "\n".join(merge_manifests([one, other, third])[1])
 
 
 def test_a_collection_that_tells_the_label_is_warned_of() -> None:
@@ -77,7 +81,7 @@ def test_crops_and_a_manifest_alone_are_refused() -> None:
         merge_manifests([part("a", EVEN)])
     crops = part("b", EVEN, collection="cbis-ddsm-crop", subset="crop")
     crops[1]["patient_id"] = [f"cbis-ddsm:{number}" for number in (1, 2, 3)]
-    with pytest.raises(BadManifest, match="3 rows are a crop around a lesion"):
+    with pytest.raises(BadManifest, match="3 rows are crops around lesions"):
         merge_manifests([part("a", EVEN, collection="cbis-ddsm"), crops])
     merged, _ = merge_manifests([crops, part("c", [("9.png", "benign", "9")], collection="cbis-ddsm-crop", subset="crop")])
     assert merged["patient_id"].tolist() == ["cbis-ddsm:1", "cbis-ddsm:2", "cbis-ddsm:3", "cbis-ddsm-crop:9"]

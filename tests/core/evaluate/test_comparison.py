@@ -57,6 +57,7 @@ def other_run(first: FakeRun, change=None) -> FakeRun:
     return run
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_metrics_on_the_same_rows(first: FakeRun) -> None:
     second = other_run(first)
     found = compare(first, second)

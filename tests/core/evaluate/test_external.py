@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,16 @@ def test_every_row_is_scored_with_the_frozen_model_and_stored_under_its_name(run
     assert found.external.collections == {"inbreast": 24} and found.external.label_sources == {"birads": 24}
     assert found.external.source_words == "collection inbreast; labels from birads"
     assert title_of(found) == "other (24 images of 12 patients)"
+
+
+def test_a_set_of_several_collections_is_titled_by_all_of_them(run: FakeRun, rows, tmp_path: Path) -> None:
+    for row in rows[:4]:
+        row["collection"] = "cmmd"
+    found = scored_on(run, rows, tmp_path)
+    assert title_of(found) == "other (inbreast and cmmd: 24 images of 12 patients)"
+    assert found.external.source_words.startswith("collections inbreast (20) and cmmd (4);")
+    many = replace(found.external, collections=dict.fromkeys("abcd", 6))
+    assert title_of(replace(found, external=many)) == "other (4 collections: 24 images of 12 patients)"
 
 
 @pytest.mark.slow
@@ -355,3 +366,14 @@ def test_images_excluded_by_hand_are_no_part_of_an_external_test_set_and_that_is
         row["excluded"] = "implant"
     with pytest.raises(NotEnoughData, match="excluded by hand"):
         scored_on(run, rows, tmp_path)
+
+
+def test_patients_who_differ_by_a_letter_before_the_number_are_scored_and_warned_of(run: FakeRun, rows, tmp_path: Path) -> None:
+    own = run.manifest()
+    write_manifest(
+        own.assign(patient_id=own["patient_id"].replace(own["patient_id"].iloc[0], "P024947")), run.path / "manifest.csv"
+    )
+    rows[0]["patient_id"] = rows[1]["patient_id"] = "24947"
+    opened, left = open_external(Run(run.path), write_external(tmp_path / "other", rows))
+    assert len(left) == len(rows) and opened.overlap == ()
+    assert any("1 patient may be of the run, named with or without letters" in doubt for doubt in opened.about.doubts)

@@ -151,6 +151,7 @@ def test_empty_maps_are_named_and_left_out(run: FakeRun, predictor: Predictor) -
     assert any("14 of 28 maps hold nothing" in sentence for sentence in method.verdict)
 
 
+@pytest.mark.slow
 def test_maps_off_the_breast_are_found_out(run: FakeRun, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     corner = np.zeros((64, 64), np.float32)
     corner[:6, 58:] = 1.0
@@ -181,6 +182,7 @@ def test_the_lesion_itself_as_map_gets_everything(run: FakeRun, predictor: Predi
         assert case.values["energy"] == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_what_was_written_is_read_back_equal_and_again_the_same_bytes(run: FakeRun, predictor: Predictor) -> None:
     assert read_heatmap_audit(run, "val") is None and audited_splits(run) == []
     found = audit(run, predictor)

@@ -94,6 +94,7 @@ def test_brier_scores_are_compared_by_the_t_test_of_patients_means() -> None:
     assert (found.difference.low, found.difference.high) == pytest.approx(tuple(expected.confidence_interval()), rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gain", [0.0, 0.25])
 def test_every_p_agrees_with_its_interval(gain: float) -> None:
     """At breast and patient level decisions hardly differ: resamples tie, and the two must still say the same."""

@@ -51,6 +51,7 @@ def test_a_planted_shortcut_is_found_and_a_useless_column_is_at_chance() -> None
     assert (audit.images, audit.patients) == (960, 240)
 
 
+@pytest.mark.slow
 def test_a_model_that_only_reads_the_scanner_is_worth_nothing_within_scanners() -> None:
     y, groups, metadata = cohort()
     random = np.random.default_rng(2)

@@ -82,6 +82,7 @@ def test_meanings_differ_in_hue(first: str, second: str) -> None:
     assert min(abs(hues[0] - hues[1]), 1 - abs(hues[0] - hues[1])) > 0.08
 
 
+@pytest.mark.slow_but("roc", "confusion", "losses", "empty")
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_suit_any_page(name: str) -> None:
     figure = FIGURES[name]()

@@ -152,6 +152,17 @@ def test_a_junction_of_windows_is_a_link(bad: Run, monkeypatch: pytest.MonkeyPat
 # ---------------------------------------------------------------- the list
 
 
+@pytest.mark.slow_but(
+    "config too deep",
+    "a link in explain",
+    "status of 401 digits",
+    "evaluation too deep",
+    "config of aliases",
+    "model too deep",
+    "note is a device",
+    "status is a pipe",
+    "manifest is a pipe",
+)
 @posix
 @pytest.mark.parametrize(("spoil", "named"), (DAMAGED | IRREGULAR).values(), ids=(DAMAGED | IRREGULAR).keys())
 def test_the_list_has_a_line_for_a_bad_run_with_the_reason(

@@ -454,9 +454,9 @@ def test_a_paused_run_can_be_stopped(make_run: MakeRun, monkeypatch: pytest.Monk
 def spoil(monkeypatch: pytest.MonkeyPatch, at_step: int, act: Callable[[torch.Tensor], torch.Tensor]) -> None:
     real = Trainer._loss
 
-    def loss(self: Trainer, batch: Any) -> torch.Tensor:
-        value = real(self, batch)
-        return act(value) if self.state.global_step == at_step else value
+    def loss(self: Trainer, batch: Any) -> tuple[torch.Tensor, torch.Tensor | float]:
+        value, beside = real(self, batch)
+        return (act(value) if self.state.global_step == at_step else value), beside
 
     monkeypatch.setattr(Trainer, "_loss", loss)
 

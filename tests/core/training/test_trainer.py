@@ -136,7 +136,7 @@ def test_a_loss_or_gradient_that_is_no_number_is_noticed(
     trainer = make_trainer()
     if where == "loss":
         real = trainer._loss
-        monkeypatch.setattr(trainer, "_loss", lambda batch: real(batch) * float("nan"))
+        monkeypatch.setattr(trainer, "_loss", lambda batch: (real(batch)[0] * float("nan"), 0.0))
     else:
         trainer.model.head_parameters()[0].register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(TrainingFailed, match="diverged"):
@@ -148,7 +148,7 @@ def test_gradients_are_clipped(make_trainer: Callable[..., Trainer], monkeypatch
     norms = []
     assert trainer.optimizer is not None
     real = trainer._loss
-    monkeypatch.setattr(trainer, "_loss", lambda batch: real(batch) * 1e4)
+    monkeypatch.setattr(trainer, "_loss", lambda batch: (real(batch)[0] * 1e4, 0.0))
     trainer.optimizer.register_step_pre_hook(
         lambda optimizer, args, kwargs: norms.append(
             torch.linalg.vector_norm(

@@ -43,6 +43,16 @@ def choose(run: Run) -> None:
 CASES = [*DAMAGED.items(), *IRREGULAR.items()]
 
 
+@pytest.mark.slow_but(
+    "config too deep",
+    "status of 401 digits",
+    "evaluation too deep",
+    "model too deep",
+    "predictions no table",
+    "note is a device",
+    "status is a pipe",
+    "manifest is a pipe",
+)
 @pytest.mark.parametrize(("spoil", "named"), [case for _, case in CASES], ids=[name for name, _ in CASES])
 def test_one_bad_run_is_a_row_with_its_reason_and_can_be_deleted(run: Run, bad: Run, spoil: Spoil, named: str) -> None:
     newest(spoil)(bad.path)

@@ -36,6 +36,7 @@ def test_every_page_says_it_or_none_does(run: Run, view: str, card: dict[str, ob
     assert warned(view) is expected
 
 
+@pytest.mark.slow_but("runs")
 @pytest.mark.parametrize("view", ["train", "runs", "evaluate"])
 def test_every_page_marks_the_metrics_of_a_run_whose_splits_leak(run: Run, view: str) -> None:
     update_card(run.path, {"chance": "", "leakage": "2 patients stand in several splits"})

@@ -198,6 +198,12 @@ def test_patients_are_excluded_with_a_note_and_come_back(manifest: Path) -> None
     assert "2 images of this data set are excluded now" in texts(app) and "**implant** · 2 images of 1 patient" in texts(app)
     assert len(labelled(read_manifest(manifest))) == 22
     assert (app.metric[0].value, app.metric[0].proto.delta_description) == ("22", "11 patients, 2 more excluded")
+    sidebar = " ".join(each.proto.body for each in app.sidebar.get("html"))
+    assert "22 images, 11 patients, 2 more excluded" in sidebar
+    home = open_page("home")
+    assert ("22 images", True) in [
+        (card.value, card.proto.delta_description.endswith("2 more excluded")) for card in home.metric
+    ]
     gallery = open_page("data", data__only=["excluded"])
     assert {tile["detail"] for tile in galleries(gallery)["data:gallery"]} == {"excluded · P03"}
     button(app, "data:restore:0").click().run()

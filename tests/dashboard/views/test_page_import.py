@@ -166,6 +166,7 @@ def test_every_file_that_is_left_out_has_its_reason_before_and_after_writing(wor
     settle(imports.WRITE)
     app.run()
     assert "Left out by the import: 1" in texts(app), "the page of problems"
+    assert any(each.label.startswith("Notes of the import: ") for each in app.expander) and not app.info
 
 
 @pytest.mark.parametrize("step", [imports.LOOK, imports.PREVIEW])
@@ -311,7 +312,7 @@ def test_where_no_patient_is_known_the_import_the_card_the_check_and_train_say_s
     app.run()
     assert not app.exception and not app.error
     assert any("Leakage between splits cannot be excluded" in warning.value for warning in app.warning)  # the page of problems
-    assert any("patient\\_pattern=" in note.value for note in app.info)
+    assert "patient\\_pattern=" in texts(app)
     assert app.metric[0].proto.delta_description == "patients unknown"
     app.button(key="data:check").click().run()
     manifest = datasets.current_manifest()

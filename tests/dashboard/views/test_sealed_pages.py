@@ -230,6 +230,7 @@ def test_a_problem_names_no_test_file_until_it_is_switched_on(lab: Run) -> None:
     assert any("p02_CC.png" in each for each in told) and any("p05_CC.png" in each for each in told)
 
 
+@pytest.mark.slow_but("False-preprocess", "True-inspect")
 @pytest.mark.parametrize("view", ["preprocess", "inspect"])
 @pytest.mark.parametrize("copied", [False, True])
 def test_a_typed_path_or_a_copy_of_a_test_file_is_recorded_and_shown_with_a_warning(lab: Run, view: str, copied: bool) -> None:

@@ -56,6 +56,7 @@ def test_a_collection_is_previewed_and_evaluated_only_behind_a_tick(scored: Run,
     assert not app.exception and not app.error
     shown = texts(app)
     assert "**40 images of 20 patients**" in shown and "2 images of the run's own patients or files are left out" in shown
+    assert "Copies of the run's pictures are looked for when scoring starts" in shown
     assert "1 image has no label\\: it is scored" in shown and "collection inbreast; labels from birads" in shown
     assert "No other model is on record" in shown
     assert button(app, "evaluate:external:start").disabled

@@ -77,7 +77,7 @@ def test_a_leaking_manifest_is_refused_before_the_start(data: Path) -> None:
         text.replace("p00_MLO.png,malignant,P00,L,MLO,train", "p00_MLO.png,malignant,P00,L,MLO,test"), encoding="utf-8"
     )
     app = open_page("train")
-    assert "stand in more than one split" in app.error[0].value
+    assert "1 patient stands in more than one split" in app.error[0].value
     assert button(app, "train:start").disabled
 
 

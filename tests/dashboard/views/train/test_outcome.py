@@ -18,6 +18,7 @@ from core.training.trainer import Trainer
 from dashboard.state import preferences, run_actions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "kind", "said"),
     [

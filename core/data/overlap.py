@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.data.identity import spelling, without_patient
+from core.data.identity import spelling, without_letters, without_patient
 from core.data.merged_manifests import related, without_collection
 from core.images.placeholder import is_placeholder
+from core.wording import counted
 
 ORDER = ("train", "val", "test")
 _DID = {"train": "the run was trained on", "val": "the run was tuned on", "test": "the run's own test set has"}
@@ -42,7 +43,8 @@ def overlap_of(own: pd.DataFrame, rows: pd.DataFrame) -> Overlap:
     known, other = ~without_patient(own), ~without_patient(rows)
     files = _first_split(own, _files(own))
     found = _by_file(rows, files) | _by_patient(own[known], rows[other])
-    return Overlap(with_patients(rows, found, other), tuple(_doubts(own, bool(known.any()), bool(other.any()))))
+    doubts = [*_doubts(own, bool(known.any()), bool(other.any())), *_lettered(own[known], rows[other])]
+    return Overlap(with_patients(rows, found, other), tuple(doubts))
 
 
 def _doubts(own: pd.DataFrame, known: bool, other: bool) -> list[str]:
@@ -60,6 +62,28 @@ def _doubts(own: pd.DataFrame, known: bool, other: bool) -> list[str]:
             f"the run does not say what was in {without:,} of its {len(own):,} files: these were compared by place only"
         )
     return doubts
+
+
+def _lettered(own: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
+    """Patients who differ from one of the run by letters before their number alone: P24947 and 24947."""
+    ours, theirs = ({(patient, collection) for patient, collection, _ in _patients(frame)} for frame in (own, rows))
+    with_letters: defaultdict[str, set[str]] = defaultdict(set)  # collections by number
+    without: defaultdict[str, set[str]] = defaultdict(set)
+    for patient, collection in ours:
+        with_letters[without_letters(patient)].add(collection)
+        without[patient].add(collection)
+    found = []
+    for patient, collection in theirs:
+        bare = without_letters(patient)
+        there = with_letters.get(patient, set()) | (without.get(bare, set()) if bare else set())
+        if patient and any(_comparable(name, collection) for name in there):
+            found.append(patient)
+    if not found:
+        return []
+    return [
+        f"{counted(len(found), 'patient')} may be of the run, named with or without letters before the number (such as "
+        f"{min(found)}): they were not left out for that. Write patients of both manifests in one way if they are"
+    ]
 
 
 def _files(frame: pd.DataFrame) -> list[tuple[str, ...]]:

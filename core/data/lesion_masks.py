@@ -6,6 +6,7 @@ The columns of a manifest that name lesions are described in core.data.lesion_pl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.config import Recipe
 from core.data.lesion_places import circles_of, exact_mask, resized_mask, text_of
-from core.data.lesions import lesions_of
+from core.data.lesions import lesions_of, lesions_text
 from core.preprocessing.breast import find_breast
 from core.preprocessing.geometry import map_points
 
@@ -73,6 +74,40 @@ def lesion_mask(row: Mapping[Any, Any], matrix: NDArray[np.float64], original: t
                 inside |= np.outer((y >= y0) & (y < y1), (x >= x0) & (x < x1))
                 centres.append(((x0 + x1) / 2, (y0 + y1) / 2))
     return inside | _marked(np.array(centres), matrix, shape)
+
+
+@dataclass(frozen=True)
+class PlacedLesion:
+    """A lesion's box in a prepared image, (x0, y0, x1, y1) in whole pixels, and "benign", "malignant" or "" for unknown."""
+
+    box: tuple[int, int, int, int]
+    label: str
+
+
+def placed_lesions(
+    row: Mapping[Any, Any], matrix: NDArray[np.float64], original: tuple[int, int], shape: tuple[int, int]
+) -> list[PlacedLesion]:
+    """The row's lesions one by one, arguments and errors as `lesion_mask`; what lies outside of the prepared image is left out.
+
+    A lesion is what its own pathology says, and where that says nothing what the image's label says.
+    """
+    label = text_of(row, "label")
+    if text_of(row, "lesion_masks") or circles_of(row) is not None:
+        parts = [(lesion_mask(row, matrix, original, shape), label)]
+    else:
+        each = [({**row, "lesions": lesions_text([lesion])}, lesion.pathology) for lesion in lesions_of(row)]
+        parts = [(lesion_mask(own, matrix, original, shape), _label(said) or label) for own, said in each if has_lesion(own)]
+    return [PlacedLesion(box, kind) for mask, kind in parts for box in _boxes(mask)]
+
+
+def _label(pathology: str) -> str:
+    return next((label for label in ("benign", "malignant") if pathology.startswith(label)), "")
+
+
+def _boxes(mask: Mask) -> list[tuple[int, int, int, int]]:
+    """Boxes round the connected parts of a mask."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    return [(int(x), int(y), int(x + width), int(y + height)) for x, y, width, height, _ in stats[1:]]
 
 
 def breast_mask(pixels: NDArray[np.uint8], recipe: Recipe) -> Mask:

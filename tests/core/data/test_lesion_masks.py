@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from core.config import Recipe
+from core.data.lesion_masks import breast_mask, has_lesion, lesion_mask
 from core.errors import BadManifest
-from core.heatmap_audit.lesions import breast_mask, has_lesion, lesion_mask
 from core.images import read
 from core.preprocessing import prepare
 from core.preprocessing.geometry import mirror, scaling, translation

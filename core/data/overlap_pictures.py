@@ -13,7 +13,7 @@ from core.data.copies.find import one_thread_each
 from core.data.copies.store import FingerprintStore
 from core.data.duplicates import connected
 from core.data.file_inspection import inspect_files
-from core.evaluate.overlap import ORDER, did
+from core.data.overlap import ORDER, did
 
 Progress = Callable[[int, int], None]
 
