@@ -19,8 +19,14 @@ settings.register_profile("lab", deadline=None, max_examples=40)
 settings.load_profile("lab")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that wait for a browser come first: at the end, one worker would wait for them alone."""
+    """`slow_but` is made `slow` where it applies. The tests that wait for a browser come first: at the end, one worker
+    would wait for them alone."""
+    for item in items:
+        for mark in item.iter_markers("slow_but"):
+            if isinstance(item, pytest.Function) and item.callspec.id not in mark.args:
+                item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: "e2e" not in item.path.parts)
 
 

@@ -31,9 +31,8 @@ def contents() -> dict[str, Content]:
 def heavy_contents() -> dict[str, Content]:
     """Contents that take a second or a gigabyte, by name."""
     wide, tall = 12_000, 9_600  # a film of 24 × 30 cm at 25 µm
-    rows = b"".join(b"\0" + bytes(wide) for _ in range(tall))
     return {
-        "png: a black film of 115 megapixels": lambda: png(wide, tall, 8, 0, rows),
+        "png: a black film of 115 megapixels": lambda: png(wide, tall, 8, 0, (b"\0" + bytes(wide)) * tall),
         "png: 149 megapixels of 16 bits in 300 KB": lambda: png(14_900, 10_000, 16, 0, bytes(29_801 * 10_000)),
         "png: 36 megapixels of RGBA": lambda: png(6_000, 6_000, 8, 6, bytes(24_001 * 6_000)),
         "jpeg: 12000 x 9000 declared": lambda: _resized(seeds()["jpeg"], 9_000, 12_000),
@@ -131,16 +130,16 @@ def _png_traps() -> dict[str, Content]:
     found: dict[str, Content] = {f"png: {w} x {h} declared": functools.partial(png, w, h, 8, 0, row) for w, h in sizes}
     for bits, colour in ((16, 6), (8, 2), (3, 0), (8, 7), (16, 3), (0, 0)):
         found[f"png: {bits} bits of colour type {colour}"] = functools.partial(png, 56, 72, bits, colour, body)
-    bomb = zlib.compress(bytes(50_000_000), 9)
+    bomb = functools.cache(lambda: zlib.compress(bytes(50_000_000), 9))
     sound = seeds()["png8"]
     exif = b"MM\0*\0\0\0\x08" + struct.pack(">H", 65_535) + struct.pack(">HHII", 0x9286, 7, 700_000, 0) * 65_535
     before_data = sound[:33]
     return found | {
-        "png: 50 MB of image data for 72 rows": functools.partial(png, 56, 72, 8, 0, bytes(50_000_000)),
+        "png: 50 MB of image data for 72 rows": lambda: png(56, 72, 8, 0, bytes(50_000_000)),
         "png: too few rows": functools.partial(png, 56, 72, 8, 0, body[:1000]),
-        "png: a text bomb": functools.partial(png, 56, 72, 8, 0, body, b"zTXtComment\0\0" + bomb),
-        "png: an iTXt bomb": functools.partial(png, 56, 72, 8, 0, body, b"iTXtComment\0\x01\0\0\0" + bomb),
-        "png: a profile bomb": functools.partial(png, 56, 72, 8, 0, body, b"iCCPprofile\0\0" + bomb),
+        "png: a text bomb": lambda: png(56, 72, 8, 0, body, b"zTXtComment\0\0" + bomb()),
+        "png: an iTXt bomb": lambda: png(56, 72, 8, 0, body, b"iTXtComment\0\x01\0\0\0" + bomb()),
+        "png: a profile bomb": lambda: png(56, 72, 8, 0, body, b"iCCPprofile\0\0" + bomb()),
         "png: an Exif bomb": functools.partial(png, 56, 72, 8, 0, body, b"eXIf" + exif),
         "png: a broken Exif block": functools.partial(png, 56, 72, 8, 0, body, b"eXIf" + exif[:100]),
         "png: a raw profile that is no number": functools.partial(

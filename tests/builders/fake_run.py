@@ -40,6 +40,9 @@ class FakeRun:
     def manifest(self) -> pd.DataFrame:
         return read_manifest(self.path / "manifest.csv")
 
+    def seen_rows(self) -> pd.DataFrame:
+        return self.manifest()
+
     def events(self, after: int = 0) -> list[dict[str, Any]]:
         return self.log[after:]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders.image_memo import remember_images
 from builders.toy_training import frame, make_config, make_run, make_trainer
 from markupsafe import Markup
 
@@ -20,6 +21,13 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _images_remembered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where reading and preparing images is not what is tested, nothing is read and prepared twice."""
+    if not {"data", "images", "preprocessing", "inspection"} & set(request.path.parts):
+        remember_images(monkeypatch)
 
 
 class _Paper:

@@ -29,7 +29,7 @@ from core.runs import Run
 from core.training.loop import train
 
 
-@pytest.fixture(scope="module", params=["attention", "concat"])
+@pytest.fixture(scope="module", params=["attention", pytest.param("concat", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("two-views")
     with pytest.MonkeyPatch.context() as patch:
@@ -234,6 +234,7 @@ def test_a_single_image_is_explained_as_it_was_scored(predictor: Predictor, film
     assert both.malignant.peak == pytest.approx(one.peak)
 
 
+@pytest.mark.slow
 def test_a_model_of_single_images_judges_no_breast(run: Run, films: list[Path]) -> None:
     config = run.config()
     one = Run.create(

@@ -58,6 +58,7 @@ def evaluated(run: FakeRun) -> Evaluation:
     return evaluate(run, "test", predictor=FakePredictor(run.card))
 
 
+@pytest.mark.slow
 def test_a_report_and_a_command_about_one_image_speak_of_one_image(
     tiny: FakeRun, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_report_and_a_command_about_one_image_speak_of_one_image(
     assert [line for line in text.splitlines() if ONE.search(line)] == []
 
 
+@pytest.mark.slow
 def test_a_table_of_subgroups_without_patients_does_not_speak_of_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,6 +101,7 @@ def test_notes_count_images_where_no_patient_is_known() -> None:
     assert in_images(row) is row
 
 
+@pytest.mark.slow
 def test_the_command_line_shows_the_ece_beside_its_chance_level_and_columns_by_their_titles(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from builders.image_memo import remember_images
 from builders.lab_pages import write_images
 from builders.tiny_run import make_run
 from streamlit.components.v2 import manifest_scanner
@@ -24,6 +25,11 @@ def _components_found_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _images_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember_images(monkeypatch)
 
 
 @pytest.fixture

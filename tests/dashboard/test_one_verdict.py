@@ -261,6 +261,19 @@ PLACES: dict[str, Callable[..., dict[str, Said]]] = {
 SCORING_ANYWAY = ("predict_many", "predict_prepared", "predict_cached", "command line", "Gradio tab", "Explain")
 
 
+@pytest.mark.slow_but(
+    "command line-True",
+    "evaluation-False",
+    "audit-False",
+    "report-False",
+    "Gradio tab-True",
+    "Explain-False",
+    "Preprocess-False",
+    "predict_many-True",
+    "Evaluate's images-False",
+    "predict_prepared-False",
+    "predict_cached-False",
+)
 @pytest.mark.parametrize(("place", "anyway"), [*((name, False) for name in PLACES), *((name, True) for name in SCORING_ANYWAY)])
 def test_every_place_gives_the_same_verdict(
     asked: SimpleNamespace, place: str, anyway: bool, capsys: pytest.CaptureFixture[str]
@@ -300,6 +313,7 @@ def by_view(asked: SimpleNamespace, tmp_path: Path) -> SimpleNamespace:
     return SimpleNamespace(run=asked.run, views=paths, paths=[*asked.paths, *map(str, paths.values())], predictor=predictor)
 
 
+@pytest.mark.slow_but("command line", "evaluation", "Gradio tab", "predict_many")
 @pytest.mark.parametrize("place", PLACES)
 def test_every_place_judges_an_image_at_the_threshold_of_its_view(
     by_view: SimpleNamespace, place: str, capsys: pytest.CaptureFixture[str]
@@ -320,6 +334,7 @@ def test_every_place_judges_an_image_at_the_threshold_of_its_view(
         assert found.threshold is ... or found.threshold == (pytest.approx(threshold, abs=6e-4), basis), f"{place}: {view}"
 
 
+@pytest.mark.slow
 def test_a_file_tells_its_view_where_the_manifest_does_not_know_it(by_view: SimpleNamespace, tmp_path: Path) -> None:
     def judged(source: Path | bytes) -> tuple[str, str]:
         found = by_view.predictor.predict(source)

@@ -52,6 +52,7 @@ def image_of(split: str) -> str:
     return str(core.open_run("first").manifest().query("split == @split")["path"].iloc[0])
 
 
+@pytest.mark.slow
 def test_a_training_takes_its_settings_from_python_values(lab: Path) -> None:
     config = core.open_run("first").config()
     assert config.training.epochs == 1 and config.preprocessing.size == 32
@@ -80,6 +81,7 @@ def test_a_manifest_or_configuration_that_is_not_there_is_said(lab: Path) -> Non
         core.train(config="nothing.yaml")
 
 
+@pytest.mark.slow
 def test_progress_is_lines_silence_or_a_function(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[str] = []
     run = core.train(overrides=OVERRIDES, name="told", progress=lambda event: seen.append(event["type"]))
@@ -91,6 +93,7 @@ def test_progress_is_lines_silence_or_a_function(lab: Path, capsys: pytest.Captu
     run.delete()
 
 
+@pytest.mark.slow
 def test_a_stopped_training_is_resumed_where_it_was(lab: Path) -> None:
     def stop(event: dict) -> None:
         if event["type"] == "epoch":
@@ -144,6 +147,7 @@ def test_an_evaluation_on_test_is_recorded_before_figures_are_given(
     (run.path / "evaluation.json").unlink()
 
 
+@pytest.mark.slow
 def test_an_external_test_is_recorded_before_figures_are_given(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_demo(lab / "data" / "other", patients=12, rows=96, seed=9)
     table = pd.read_csv(lab / "data" / "other" / "manifest.csv", dtype=str, keep_default_na=False)

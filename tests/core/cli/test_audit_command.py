@@ -74,6 +74,7 @@ def test_table_verdict_and_notes_are_printed_and_what_was_left_out_is_named(run:
     assert "written: " in err and (run.path / "explain" / "audit-val.json").is_file()
 
 
+@pytest.mark.slow
 def test_json_is_the_file_that_was_written(run: Run, call: Call) -> None:
     code, out, _ = call("one", "--split", "val", "--method", "gradcam", "--limit", 6, "--json")
     assert code == 0

@@ -68,6 +68,7 @@ def image(lab: Path) -> Path:
     return Path(str(pd.read_csv(lab / "data/demo/manifest.csv")["path"][0]))
 
 
+@pytest.mark.slow
 def test_prepared_images_are_counted_then_deleted_and_made_again(call: Call, lab: Path) -> None:
     images = cache_root()
     call("evaluate", "first", "--split", "val")
@@ -153,6 +154,7 @@ def test_an_image_without_a_verdict_says_why_and_is_scored_only_when_told_to(cal
     assert code == 0 and "scored anyway" in out and (lab / "grey-heat.png").exists()
 
 
+@pytest.mark.slow
 def test_the_gate_is_fitted_by_training_and_again_when_told_to(call: Call, lab: Path) -> None:
     file = lab / "checkpoints" / "first" / "gate.safetensors"
     assert file.exists()
@@ -304,6 +306,7 @@ def test_pipeline_goes_from_data_to_report(call: Call, lab: Path) -> None:
     assert list((run / "explain").glob("*.png"))
 
 
+@pytest.mark.slow
 def test_stopped_pipeline_leaves_the_test_set_closed(call: Call, lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from core.cli import train
     from core.training.launchers import run_to_end

@@ -25,6 +25,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_evaluation_says_every_level_and_how_often_the_set_was_opened(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "one"]) == 0
     out = capsys.readouterr().out
@@ -39,6 +40,7 @@ def test_evaluation_says_every_level_and_how_often_the_set_was_opened(lab: Path,
         assert f"net benefit per {level}, " in out and f"calibration by {level}, predicting the prevalence: Brier" in out
 
 
+@pytest.mark.slow
 def test_aucs_by_breast_and_patient_stand_with_their_rule_and_the_balanced_one(
     lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,6 +61,7 @@ def test_aucs_by_breast_and_patient_stand_with_their_rule_and_the_balanced_one(
     assert 0 <= found["patient"]["balanced"]["low"] <= found["patient"]["balanced"]["value"]
 
 
+@pytest.mark.slow
 def test_resamples_are_set_and_what_is_frozen_is_not(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "one", "--split", "val", "--set", "evaluation.bootstrap_samples=123", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["levels"]["image"]["samples"] == 123
@@ -68,6 +71,7 @@ def test_resamples_are_set_and_what_is_frozen_is_not(lab: Path, capsys: pytest.C
     assert "test" not in json.loads((lab / "checkpoints/one/evaluation.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_a_threshold_is_chosen_until_the_test_set_is_opened(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["threshold", "one", "--rule", "youden", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["thresholds"]
@@ -133,6 +137,7 @@ def test_an_option_of_another_rule_is_refused(
     assert words in capsys.readouterr().err and frozen(lab) == before
 
 
+@pytest.mark.slow
 def test_a_run_is_not_compared_with_itself(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["evaluate", "one"])
     capsys.readouterr()
@@ -141,6 +146,7 @@ def test_a_run_is_not_compared_with_itself(lab: Path, capsys: pytest.CaptureFixt
     assert "got one twice" in printed.err and printed.out == ""
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared_in_pairs(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(lab / "checkpoints/one", lab / "checkpoints/two")
     manifest = lab / "checkpoints/two/manifest.csv"
@@ -204,6 +210,7 @@ def test_sites_are_held_out_with_a_manifest_and_a_command_each(
     assert config.data.manifest == written and config.preprocessing.size == 32
 
 
+@pytest.mark.slow
 def test_without_patients_no_table_is_of_breasts_or_patients(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = lab / "checkpoints" / "one"
     for path in (folder / "manifest.csv", folder / "predictions" / "val.csv"):

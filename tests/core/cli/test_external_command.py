@@ -25,6 +25,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_table_says_what_is_external_and_stands_beside_the_internal_test(lab: Path, capsys) -> None:
     assert main(["evaluate", "one", "--manifest", "other/other.csv"]) == 0
     out, err = capsys.readouterr()
@@ -66,6 +67,7 @@ def test_json_has_the_set_its_accesses_and_the_comparison(lab: Path, capsys) -> 
     assert "test_accesses" not in found
 
 
+@pytest.mark.slow
 def test_another_set_of_the_same_name_is_refused_unless_asked(lab: Path, capsys) -> None:
     assert main(["evaluate", "one", "--manifest", "other/other.csv", "--name", "x"]) == 0
     write_external(lab / "third", external_rows(lab / "third" / "films", patients=10, first=900))
@@ -75,6 +77,7 @@ def test_another_set_of_the_same_name_is_refused_unless_asked(lab: Path, capsys)
     assert main([*command, "--replace"]) == 0
 
 
+@pytest.mark.slow
 def test_an_external_set_is_never_scored_by_what_the_run_says(lab: Path, capsys) -> None:
     main(["evaluate", "one", "--manifest", "other/other.csv"])
     capsys.readouterr()
@@ -87,6 +90,7 @@ def test_an_external_set_is_never_scored_by_what_the_run_says(lab: Path, capsys)
     assert "external-NAME" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared_on_the_same_external_set(lab: Path, capsys) -> None:
     make_saved_run(lab / "checkpoints" / "two")
     main(["evaluate", "one", "--manifest", "other/other.csv"])

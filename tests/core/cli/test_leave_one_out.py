@@ -55,6 +55,7 @@ def trained_on(lab: Path, name: str, manifest: Path, confidence: float = 0.95) -
     return run
 
 
+@pytest.mark.slow
 def test_another_column_never_shows_the_runs_of_the_first(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sites = held_out(capsys, "site")
     for row in sites.values():
@@ -66,6 +67,7 @@ def test_another_column_never_shows_the_runs_of_the_first(lab: Path, capsys: pyt
     assert len(set(names)) == 4 and names[0].startswith("one-without-site-a-")
 
 
+@pytest.mark.slow
 def test_a_run_of_other_images_is_refused_and_a_former_name_with_the_same_is_used(
     lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,6 +90,7 @@ def test_a_value_that_no_folder_can_be_named_after_has_a_run_of_its_own(lab: Pat
     assert len(names) == 2 and all((lab / "held" / f"{name}.csv").is_file() for name in names)
 
 
+@pytest.mark.slow
 def test_auc_limits_of_two_levels_of_confidence_are_not_pooled(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number, row in enumerate(held_out(capsys, "site").values()):
         trained_on(lab, row["run"], lab / "held" / f"{row['run']}.csv", confidence=(0.8, 0.9)[number])

@@ -146,6 +146,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.slow
 def test_runs_and_evaluate_count_the_accesses_and_evaluate_says_what_it_means(call: Call, lab: Path) -> None:
     call("inspect", of_split(lab, "test")[0])
     assert json.loads(call("runs", "--json")[1])[0]["test_accesses"] == {"images": 1}

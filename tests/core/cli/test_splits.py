@@ -36,6 +36,7 @@ def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "m.csv"
 
 
+@pytest.mark.slow
 def test_the_check_says_in_json_which_rows_and_paths_are_copies(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", "m.csv", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.config import Config, Recipe, dump_config, load_config, save_section
@@ -35,6 +35,7 @@ def test_shipped_config_describes_every_field_as_the_schema_does() -> None:
     rate=st.floats(1e-12, 1.0),
     name=st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable()),
 )
+@settings(max_examples=12)
 def test_dumped_config_reads_back_equal(tmp_path_factory: pytest.TempPathFactory, clip, size, rate, name) -> None:
     config = Config.model_validate(
         {"preprocessing": {"clip_limit": clip, "size": size}, "training": {"learning_rate": rate}, "model": {"name": name}}

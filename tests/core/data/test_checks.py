@@ -235,6 +235,7 @@ def test_doubts_about_patients_reach_the_log_of_a_training(
     assert "'100' and '100.0'" in caplog.text
 
 
+@pytest.mark.slow
 def test_patients_of_one_label_with_fewer_images_are_said_but_do_not_forbid_training(frame: pd.DataFrame) -> None:
     twins = frame[frame["label"] == "benign"].iloc[1:].assign(path="")
     for number, source in enumerate(frame.loc[twins.index, "path"]):

@@ -123,6 +123,7 @@ def test_png_keeps_the_grey_levels_and_says_synthetic(tmp_path: Path, kind: str,
         assert image.info["Comment"] == "SYNTHETIC - not a patient"
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_files_whatever_the_number_of_threads(tmp_path: Path) -> None:
     for name, workers in (("one", 1), ("four", 4)):
         make_demo(tmp_path / name, patients=4, seed=5, workers=workers, rows=120)
@@ -133,6 +134,7 @@ def test_the_same_seed_gives_the_same_files_whatever_the_number_of_threads(tmp_p
     assert (tmp_path / "one/manifest.csv").read_bytes() == (tmp_path / "four/manifest.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_finished_set_is_left_alone_and_another_seed_replaces_it(tmp_path: Path) -> None:
     manifest = make_demo(tmp_path, patients=3, seed=1, rows=100)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
@@ -147,6 +149,7 @@ def test_a_finished_set_is_left_alone_and_another_seed_replaces_it(tmp_path: Pat
     }
 
 
+@pytest.mark.slow_but("the manifest")
 @pytest.mark.parametrize("loss", ["an image", "the manifest", "the identity"])
 def test_a_set_with_something_missing_is_made_again(tmp_path: Path, loss: str) -> None:
     manifest = make_demo(tmp_path, patients=2, seed=1, rows=100)

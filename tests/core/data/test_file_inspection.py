@@ -113,6 +113,7 @@ def test_another_program_looks_again(folder: Path, read: list[str], monkeypatch:
     assert len(read) == len(frame)
 
 
+@pytest.mark.slow_but("no database")
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + b"\0" * 200])
 def test_a_damaged_file_of_looks_costs_nothing_but_time(folder: Path, content: bytes) -> None:
     frame = manifest_of(folder)
@@ -121,6 +122,7 @@ def test_a_damaged_file_of_looks_costs_nothing_but_time(folder: Path, content: b
     assert check_manifest(frame).problems == expected
 
 
+@pytest.mark.slow_but("{}x", '{"content_hash": 7}')
 @pytest.mark.parametrize("kept", ["[]", "{}x", '{"content_hash": 7}', '{"other": ""}', "null"])
 def test_a_kept_look_of_another_shape_is_looked_at_again(folder: Path, kept: str, read: list[str]) -> None:
     frame = manifest_of(folder)
@@ -153,6 +155,7 @@ def stop_at(limit: int) -> file_inspection.Progress:
     return progress
 
 
+@pytest.mark.slow_but("1")
 @pytest.mark.parametrize("limit", [0, 1, 7])
 def test_an_import_and_a_check_end_when_progress_raises_and_keep_what_was_read(
     folder: Path, limit: int, read: list[str]

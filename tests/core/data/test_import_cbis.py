@@ -64,6 +64,7 @@ def test_no_patient_is_on_two_sides_and_the_repair_is_counted(report: ImportRepo
     assert any("1 film in both the mass and the calcification table" in text for text in report.repairs)
 
 
+@pytest.mark.slow_but("flat", "jpeg")
 def test_every_file_and_row_left_out_has_its_reason(report: ImportReport) -> None:
     reasons = {Path(what).name: reason for what, reason in report.rejected}
     assert "no image in the folder" in reasons["Calc-Test_P_00038_LEFT_MLO"]

@@ -57,6 +57,7 @@ def other_run(first: FakeRun, change=None) -> FakeRun:
     return run
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_metrics_on_the_same_rows(first: FakeRun) -> None:
     second = other_run(first)
     found = compare(first, second)
@@ -70,6 +71,7 @@ def test_figures_are_those_of_the_metrics_on_the_same_rows(first: FakeRun) -> No
     assert (found.images, found.only_first, found.only_second, found.thresholds) == (28, 0, 0, (0.5, 0.25))
 
 
+@pytest.mark.slow_but("breast-14-limits0")
 @pytest.mark.parametrize(("level", "rows", "limits"), [("breast", 14, (0.5, 0.3)), ("patient", 14, (0.5, 0.35))])
 def test_levels_are_compared_at_their_own_thresholds(first: FakeRun, level, rows: int, limits: tuple) -> None:
     found = compare(first, other_run(first), level=level)
@@ -77,6 +79,7 @@ def test_levels_are_compared_at_their_own_thresholds(first: FakeRun, level, rows
     assert found.rule == found.as_dict()["score_rule"] == f"mean of image scores over 2 images a {level}"
 
 
+@pytest.mark.slow
 def test_one_image_has_its_own_score_and_no_rule(first: FakeRun) -> None:
     assert compare(first, other_run(first)).rule == ""
 
@@ -88,6 +91,7 @@ def test_a_run_against_itself_differs_by_nothing(first: FakeRun) -> None:
     assert found.paired["sensitivity"].p == 1.0
 
 
+@pytest.mark.slow
 def test_images_that_only_one_run_has_are_counted_and_left_out(first: FakeRun) -> None:
     second = other_run(first, lambda rows: rows[~rows["patient_id"].isin(["test-0", "test-1"])])
     found = compare(first, second)
@@ -95,6 +99,7 @@ def test_images_that_only_one_run_has_are_counted_and_left_out(first: FakeRun) -
     assert found.matching == "24 images in both (4 only in first: left out)"
 
 
+@pytest.mark.slow_but("train")
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_run_that_learned_from_the_others_test_patients_is_refused(first: FakeRun, split: str) -> None:
     second = other_run(
@@ -107,6 +112,7 @@ def test_a_run_that_learned_from_the_others_test_patients_is_refused(first: Fake
             compare(*pair)
 
 
+@pytest.mark.slow
 def test_identical_files_under_another_name_are_found(first: FakeRun) -> None:
     second = other_run(first)
     rows = second.manifest()
@@ -124,6 +130,7 @@ def test_other_labels_of_the_same_images_are_refused(first: FakeRun) -> None:
         compare(first, second)
 
 
+@pytest.mark.slow_but("changed1-trained on")
 @pytest.mark.parametrize(
     ("changed", "words"),
     [({"threshold": 0.6}, "threshold has been chosen again"), ({"weights_sha256": "ef" * 32}, "trained on")],
@@ -137,12 +144,14 @@ def test_a_model_that_changed_since_its_evaluation_is_named(first: FakeRun, chan
     assert warning.startswith("second: ") and words in warning and "evaluate second --split test" in warning
 
 
+@pytest.mark.slow
 def test_two_splits_are_not_compared(first: FakeRun) -> None:
     evaluate(first, "val", predictor=FakePredictor(first.card))
     with pytest.raises(NotEnoughData, match="same split"):
         compare_evaluations(read_evaluation(first, "val"), read_evaluation(first, "test"))
 
 
+@pytest.mark.slow
 def test_a_run_without_figures_says_how_to_get_them(first: FakeRun) -> None:
     with pytest.raises(BadRun, match="evaluate first --split val"):
         compare(first, other_run(first), "val")
@@ -162,6 +171,7 @@ def test_the_intervals_and_p_values_of_a_row_agree(first: FakeRun) -> None:
     assert notes["Specificity"].startswith("exact test of changed decisions: ")
 
 
+@pytest.mark.slow
 def test_equivalence_is_claimed_only_within_the_margin(first: FakeRun) -> None:
     evaluation = read_evaluation(first)
     assert "are equivalent: the whole 95% interval lies within ±0.05" in compare_evaluations(

@@ -54,6 +54,7 @@ def test_images_that_were_seen_before_are_said(run: Run) -> None:
     assert found.before and "images of it had been accessed once by then" in found.words
 
 
+@pytest.mark.slow
 def test_another_rule_than_the_declared_one_is_said(run: Run) -> None:
     found = declare(run, "specificity", "image", ThresholdRule("youden"))
     assert "is the threshold for a sensitivity of 90%" in found.other_rule(open_test_set(run))

@@ -51,6 +51,7 @@ def test_the_threshold_is_the_models_and_not_chosen_again(run: FakeRun) -> None:
     assert evaluation.summary.counts.tp + evaluation.summary.counts.fp == called.sum()
 
 
+@pytest.mark.slow_but("running")
 @pytest.mark.parametrize("state", ["running", "paused"])
 def test_the_test_set_stays_closed_while_the_run_is_being_trained(run: FakeRun, state: str) -> None:
     run.state = state
@@ -95,6 +96,7 @@ def test_figures_follow_from_the_file_alone(run: FakeRun) -> None:
     assert int((called & (scores["label"] == "malignant")).sum()) == evaluation.summary.counts.tp
 
 
+@pytest.mark.slow
 def test_breasts_and_patients_average_their_images(run: FakeRun) -> None:
     evaluation = evaluate(run, "test", predictor=predictor_of(run))
     breast, patient = evaluation.levels["breast"], evaluation.levels["patient"]
@@ -103,6 +105,7 @@ def test_breasts_and_patients_average_their_images(run: FakeRun) -> None:
     assert breast.level == "breast"
 
 
+@pytest.mark.slow
 def test_unknown_sides_leave_the_breast_level_as_a_note(run: FakeRun) -> None:
     edit_manifest(run, lambda frame: frame.assign(laterality=""))
     assert "laterality" in evaluate(run, "test", predictor=predictor_of(run)).levels["breast"]
@@ -212,6 +215,7 @@ def test_synthetic_is_carried_on(tmp_path: Path, where: str) -> None:
     assert evaluate(run, "test", predictor=predictor_of(run)).synthetic
 
 
+@pytest.mark.slow
 def test_the_real_model_scores_the_split_as_it_scores_single_files(tmp_path: Path) -> None:
     from core.config import ModelConfig
     from core.model import build_model, save_model

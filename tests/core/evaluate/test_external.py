@@ -76,6 +76,7 @@ def test_a_set_of_several_collections_is_titled_by_all_of_them(run: FakeRun, row
     assert title_of(replace(found, external=many)) == "other (4 collections: 24 images of 12 patients)"
 
 
+@pytest.mark.slow
 def test_thresholds_by_view_are_those_of_the_card(run: FakeRun, rows, tmp_path: Path) -> None:
     run.card |= {"threshold_rule": run.card["threshold_rule"] | {"per_view": True}, "view_thresholds": {"CC": 0.3, "MLO": 0.6}}
     rows[0]["view"] = ""  # judged at the common one
@@ -86,6 +87,7 @@ def test_thresholds_by_view_are_those_of_the_card(run: FakeRun, rows, tmp_path: 
     assert found.thresholds.own == {"CC": 0.3, "MLO": 0.6}
 
 
+@pytest.mark.slow
 def test_calibration_is_the_models_own_and_nothing_in_the_card_changes(tmp_path: Path) -> None:
     run = make_saved_run(tmp_path / "runs" / "saved")
     before = (run.path / "model.json").read_bytes()
@@ -102,28 +104,25 @@ def saved_on(run: Run, tmp_path: Path, **more: Any) -> Evaluation:
 # ---------------------------------------------------------------- the run's own patients and files
 
 
-@pytest.mark.parametrize(
-    ("patient", "why"),
-    [
-        ("train-0", "the run was trained on a patient of this identifier"),
-        ("TRAIN 1", "the run was trained on a patient of this identifier"),
-        ("val-003", "the run was tuned on a patient of this identifier"),
-        ("test-5", "the run's own test set has a patient of this identifier"),
-    ],
-)
-def test_patients_of_the_run_are_left_out_however_they_are_written(
-    run: FakeRun, rows, tmp_path, patient: str, why: str
-) -> None:
-    for row in rows[:2]:
-        row["patient_id"] = patient
+def test_patients_of_the_run_are_left_out_however_they_are_written(run: FakeRun, rows, tmp_path: Path) -> None:
+    reasons = {
+        "train-0": "the run was trained on a patient of this identifier",
+        "TRAIN 1": "the run was trained on a patient of this identifier",
+        "val-003": "the run was tuned on a patient of this identifier",
+        "test-5": "the run's own test set has a patient of this identifier",
+    }
+    for number, patient in enumerate(reasons):
+        for row in rows[2 * number : 2 * number + 2]:
+            row["patient_id"] = patient
     found = scored_on(run, rows, tmp_path)
     assert [(each.path, each.reason, each.kind, each.label) for each in found.excluded] == [
-        (row["path"], why, OVERLAP, row["label"]) for row in rows[:2]
+        (row["path"], reasons[row["patient_id"]], OVERLAP, row["label"]) for row in rows[:8]
     ]
-    assert found.images == 22 and rows[0]["path"] not in set(found.predictions["path"])
-    assert "2 are of patients or files that the run has itself" in excluded_words(found.excluded)
+    assert found.images == 16 and not {row["path"] for row in rows[:8]} & set(found.predictions["path"])
+    assert "8 are of patients or files that the run has itself" in excluded_words(found.excluded)
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_training_file_takes_all_images_of_its_patient_with_it(run: FakeRun, rows, tmp_path: Path) -> None:
     trained = run.manifest().query("split == 'train'")["path"].iloc[0]
     shutil.copyfile(trained, rows[4]["path"])  # the manifest has no content_hash: known once it is read
@@ -135,6 +134,7 @@ def test_a_copy_of_a_training_file_takes_all_images_of_its_patient_with_it(run: 
     assert found.images == 22 and not set(found.predictions["path"]) & {rows[4]["path"], rows[5]["path"]}
 
 
+@pytest.mark.slow
 def test_equal_identifiers_of_two_named_collections_are_two_people_unless_they_share_patients(
     run: FakeRun, rows, tmp_path
 ) -> None:
@@ -150,6 +150,7 @@ def test_equal_identifiers_of_two_named_collections_are_two_people_unless_they_s
     assert scored_on(run, rows, tmp_path).images == 22
 
 
+@pytest.mark.slow
 def test_words_for_nobody_are_no_patient(run: FakeRun, rows, tmp_path: Path) -> None:
     write_manifest(run.manifest().replace({"patient_id": {"train-0": "unknown"}}), run.path / "manifest.csv")
     for row in rows[:2]:
@@ -163,6 +164,7 @@ def test_a_collection_of_the_runs_own_images_is_refused(run: FakeRun, tmp_path: 
     assert not (run.path / "evaluation.json").exists()
 
 
+@pytest.mark.slow
 def test_what_could_not_be_compared_is_said(run: FakeRun, rows, tmp_path: Path) -> None:
     write_manifest(run.manifest().drop(columns="content_hash"), run.path / "manifest.csv")
     for row in rows:
@@ -200,6 +202,7 @@ def test_a_collection_without_any_label_is_refused(run: FakeRun, rows, tmp_path:
         scored_on(run, [row | {"label": ""} for row in rows], tmp_path)
 
 
+@pytest.mark.slow
 def test_unreadable_images_are_listed_with_their_reason(run: FakeRun, rows, tmp_path: Path) -> None:
     Path(rows[0]["path"]).write_bytes(b"no image")
     Path(rows[7]["path"]).unlink()
@@ -207,6 +210,7 @@ def test_unreadable_images_are_listed_with_their_reason(run: FakeRun, rows, tmp_
     assert [each.path for each in found.excluded] == [rows[0]["path"], rows[7]["path"]] and found.images == 22
 
 
+@pytest.mark.slow
 def test_missing_sides_and_patients_leave_a_reason_and_not_a_number(run: FakeRun, rows, tmp_path: Path) -> None:
     found = scored_on(run, [row | {"laterality": "", "patient_id": Path(row["path"]).stem} for row in rows], tmp_path)
     assert "laterality" in found.levels["breast"]
@@ -223,6 +227,7 @@ def test_a_run_that_is_being_trained_is_not_tested(run: FakeRun, rows, tmp_path:
 # ---------------------------------------------------------------- names
 
 
+@pytest.mark.slow
 def test_a_name_stays_with_its_images_unless_it_is_asked_to_move(run: FakeRun, rows, tmp_path: Path) -> None:
     scored_on(run, rows, tmp_path)
     assert scored_on(run, rows, tmp_path).evaluations == 2
@@ -285,6 +290,7 @@ def test_accesses_are_counted_for_the_set_and_not_for_the_runs_own_test_set(run:
     assert [each.times for each in use_of_own(run.path).models] == [1]
 
 
+@pytest.mark.slow
 def test_models_that_saw_the_set_before_are_named_also_after_they_were_deleted(run: FakeRun, rows, tmp_path: Path) -> None:
     other = make_run(tmp_path / "runs" / "second", weights_sha256="cd" * 32)
     scored_on(other, rows, tmp_path)
@@ -296,6 +302,7 @@ def test_models_that_saw_the_set_before_are_named_also_after_they_were_deleted(r
     assert len(free) == 24 and opened.overlap == ()
 
 
+@pytest.mark.slow
 def test_an_external_test_is_an_access_for_a_run_that_has_these_images_in_its_test_set(run: FakeRun, rows, tmp_path) -> None:
     other = make_run(tmp_path / "runs" / "owner", weights_sha256="cd" * 32)
     frame = other.manifest()
@@ -321,6 +328,7 @@ def test_a_threshold_chosen_afterwards_is_refused_or_written_down(tmp_path: Path
 # ---------------------------------------------------------------- beside others
 
 
+@pytest.mark.slow
 def test_internal_and_external_are_independent_samples(run: FakeRun, rows, tmp_path: Path) -> None:
     external, internal = scored_on(run, rows, tmp_path), evaluate(run, "test", predictor=FakePredictor(run.card))
     found = compare_sources(internal, external)["image"]
@@ -332,6 +340,7 @@ def test_internal_and_external_are_independent_samples(run: FakeRun, rows, tmp_p
     assert few.difference("auc") == "not on both sets"
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared_on_the_images_that_neither_was_trained_on(run: FakeRun, rows, tmp_path: Path) -> None:
     other = make_run(tmp_path / "runs" / "second", weights_sha256="cd" * 32)
     frame = other.manifest()
@@ -345,6 +354,7 @@ def test_two_runs_are_compared_on_the_images_that_neither_was_trained_on(run: Fa
         compare_evaluations(read_evaluation(run, SPLIT), read_evaluation(other, SPLIT))
 
 
+@pytest.mark.slow
 def test_images_excluded_by_hand_are_no_part_of_an_external_test_set_and_that_is_said(
     run: FakeRun, rows: list[dict[str, Any]], tmp_path: Path
 ) -> None:

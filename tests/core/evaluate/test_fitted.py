@@ -39,6 +39,7 @@ def run(tmp_path: Path) -> FakeRun:
     return run
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_validation_keeps_the_scores_that_were_fitted_on(run: FakeRun) -> None:
     trained = read_predictions(run, "val")
     evaluation = evaluate(run, "val", predictor=Refusing(run.card))
@@ -50,6 +51,7 @@ def test_an_evaluation_of_validation_keeps_the_scores_that_were_fitted_on(run: F
     pd.testing.assert_frame_equal(fitted_predictions(run), trained)
 
 
+@pytest.mark.slow
 def test_calibrations_beside_the_frozen_one_are_fitted_on_the_same_images(run: FakeRun) -> None:
     trained = read_predictions(run, "val")
     evaluate(run, "val", predictor=Refusing(run.card))

@@ -169,6 +169,7 @@ def test_named_columns_make_subgroups_and_omnibus_tests_numbers_in_thirds(run: F
     assert "paddle" in {row.feature for row in evaluation.omnibus}
 
 
+@pytest.mark.slow
 def test_an_outcome_that_the_settings_name_stands_apart_from_all_together(run: FakeRun) -> None:
     with_columns(run)
     plain = scored(run).shortcuts
@@ -178,6 +179,7 @@ def test_an_outcome_that_the_settings_name_stands_apart_from_all_together(run: F
     assert {row.feature: row for row in asked.features}["all together"] == plain.features[-1]
 
 
+@pytest.mark.slow
 def test_remaking_takes_columns_from_the_manifest_that_the_stored_predictions_lack(run: FakeRun) -> None:
     with_columns(run)
     settings = EvaluationConfig(bootstrap_samples=100, numeric_columns=("thickness",), category_columns=("pathology",))

@@ -73,6 +73,7 @@ def test_a_card_of_an_earlier_version_has_the_rule_of_its_target(run: Run) -> No
     assert not is_frozen(other, ThresholdRule(), validation_of(run))
 
 
+@pytest.mark.slow
 def test_the_openings_of_a_fork_s_parent_count(run: Run) -> None:
     write_parent(run.path, Parent("elder", 1, "ab" * 32, 2))
     with pytest.raises(BadRun, match="evaluated 2 times, 2 of these before it was forked from elder"):
@@ -92,6 +93,7 @@ def test_after_the_test_set_was_opened_it_is_refused(run: Run) -> None:
     assert run.model_card() == before and read_evaluation(run).refrozen == ()
 
 
+@pytest.mark.slow
 def test_reopening_is_written_down_and_stays_written(run: Run) -> None:
     first = evaluate(run, "test")
     card = refreeze(run, ThresholdRule("youden"), reopen=True)
@@ -106,6 +108,7 @@ def test_reopening_is_written_down_and_stays_written(run: Run) -> None:
     assert again.rule == ThresholdRule("youden") and again.outdated(card) == ""
 
 
+@pytest.mark.slow
 def test_a_loaded_model_is_judged_at_the_threshold_of_now(run: Run) -> None:
     from core.predict import Predictor
 
@@ -146,6 +149,7 @@ def test_a_run_that_is_being_trained_is_left_alone(run: Run) -> None:
         lock.release()
 
 
+@pytest.mark.slow
 def test_what_an_earlier_version_did_not_freeze_is_added_by_validation_only(tmp_path: Path) -> None:
     old = make_saved_run(tmp_path / "old", thresholds=None, threshold_rule=None, calibration=None, threshold=0.45)
     assert "--split val" in evaluate(old, "test").levels["patient"]

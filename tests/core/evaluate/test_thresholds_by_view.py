@@ -96,6 +96,7 @@ def test_evaluation_counts_every_image_at_its_view_and_says_so(run: Run, capsys:
     assert remake(run, "test").summary == found.summary
 
 
+@pytest.mark.slow
 def test_too_few_patients_of_a_view_are_said_wherever_the_thresholds_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,6 +114,7 @@ def test_too_few_patients_of_a_view_are_said_wherever_the_thresholds_are(
     assert f"CC images are judged at the common threshold: {why}" in report(run).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_another_choice_after_the_test_set_was_opened_is_refused_and_then_recorded(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,6 +138,7 @@ def test_another_choice_after_the_test_set_was_opened_is_refused_and_then_record
     assert run.model_card().view_thresholds == {}
 
 
+@pytest.mark.slow
 def test_the_primary_endpoint_names_the_rule_and_another_one_is_told(run: Run) -> None:
     declare(run, "sensitivity", "image", RULE)
     declared = read_declared(run.path)
@@ -146,6 +149,7 @@ def test_the_primary_endpoint_names_the_rule_and_another_one_is_told(run: Run) -
     assert not declared.other_rule(evaluate(run, "test"))
 
 
+@pytest.mark.slow
 def test_the_report_says_which_rule_holds_at_which_level(run: Run) -> None:
     card = refreeze(run, RULE)
     evaluate(run, "test")
@@ -173,6 +177,7 @@ def test_a_fork_and_a_resumed_training_keep_the_rule_that_is_frozen(run: Run) ->
     assert resumed_config(run) == run.config()
 
 
+@pytest.mark.slow
 def test_a_card_without_them_reads_as_before(run: Run) -> None:
     card = run.model_card()
     fields = card.written()
@@ -197,6 +202,7 @@ def test_a_threshold_that_no_score_can_be_compared_with_is_refused(run: Run, bad
         run.model_card()
 
 
+@pytest.mark.slow
 def test_two_evaluations_are_compared_each_at_its_own_thresholds(run: Run) -> None:
     one = evaluate(run, "val")
     card = refreeze(run, RULE)

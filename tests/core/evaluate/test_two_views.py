@@ -43,7 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         broken = str(frame.loc[(frame["split"] == "test") & (frame["view"] == "MLO"), "path"].iloc[0])
         found = {}
         for views in (1, 2):
-            more = {"evaluation__bootstrap_samples": 100, "training__epochs": 3}
+            more = {"evaluation__bootstrap_samples": 100, "training__epochs": 2}
             config = toy_config(folder / "runs", model__views=views, **more)
             found[views] = Run.create(config, frame, name=f"views-{views}")
             list(train(found[views]))
@@ -143,6 +143,7 @@ def test_the_threshold_is_chosen_again_for_breasts(runs: Runs) -> None:
     assert runs.two.model_card().threshold == before.threshold
 
 
+@pytest.mark.slow
 def test_another_collection_is_judged_by_breast_also_without_labels(runs: Runs, tmp_path: Path) -> None:
     other = draw_breasts(tmp_path / "other", patients=20, first=10_000).assign(split="")
     other["patient_id"] = "x" + other["patient_id"]

@@ -348,6 +348,7 @@ def test_eigencam_is_the_package_s_up_to_its_sign() -> None:
         np.testing.assert_allclose(eigen_cam(features), expected, atol=1e-4)
 
 
+@pytest.mark.slow_but("small_cnn-malignant")
 @pytest.mark.parametrize("target", ["malignant", pytest.param("benign", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["small_cnn", pytest.param("resnet18", marks=pytest.mark.slow), "vit_tiny_patch16_224"])
 def test_score_cam_over_all_feature_maps_is_the_package_s(name: str, target: str, pixels: NDArray[np.uint8]) -> None:
@@ -421,6 +422,7 @@ def test_others_may_use_the_model_while_score_cam_is_at_work(model: Classifier, 
     assert len(free) > 2 and all(free)
 
 
+@pytest.mark.slow_but("small_cnn", "resnet18", "convnext_atto")
 @pytest.mark.parametrize(
     "name", ["small_cnn", "mobilenetv2_100", "resnet18", "densenet121", "convnext_atto", "vit_tiny_patch16_224"]
 )

@@ -81,6 +81,7 @@ def test_a_map_lies_over_the_image_when_it_is_shrunk_the_same_either_way() -> No
     assert lies_over(14, 8, (224, 128)) and lies_over(15, 9, (225, 130)) and not lies_over(197, 19, (224, 224))
 
 
+@pytest.mark.slow_but("xcit_nano_12_p16_224-blocks.11.norm1-size1", "fastvit_t8-final_conv-size0")
 @pytest.mark.parametrize(
     ("name", "layer", "size"),
     [

@@ -151,6 +151,7 @@ def test_empty_maps_are_named_and_left_out(run: FakeRun, predictor: Predictor) -
     assert any("14 of 28 maps hold nothing" in sentence for sentence in method.verdict)
 
 
+@pytest.mark.slow
 def test_maps_off_the_breast_are_found_out(run: FakeRun, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     corner = np.zeros((64, 64), np.float32)
     corner[:6, 58:] = 1.0
@@ -181,6 +182,7 @@ def test_the_lesion_itself_as_map_gets_everything(run: FakeRun, predictor: Predi
         assert case.values["energy"] == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_what_was_written_is_read_back_equal_and_again_the_same_bytes(run: FakeRun, predictor: Predictor) -> None:
     assert read_heatmap_audit(run, "val") is None and audited_splits(run) == []
     found = audit(run, predictor)
@@ -192,6 +194,7 @@ def test_what_was_written_is_read_back_equal_and_again_the_same_bytes(run: FakeR
     assert [path.name for path in (run.path / "explain").iterdir()] == ["audit-val.json"]
 
 
+@pytest.mark.slow
 def test_another_method_joins_and_nothing_is_computed_twice(
     run: FakeRun, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +234,7 @@ def test_an_audit_cut_short_goes_on_where_it_was(run: FakeRun, predictor: Predic
     assert len(asked) == 28 - 9
 
 
+@pytest.mark.slow_but("weights")
 @pytest.mark.parametrize("change", ["weights", "settings", "rows"])
 def test_an_audit_of_something_else_is_not_kept(run: FakeRun, predictor: Predictor, change: str) -> None:
     audit(run, predictor)
@@ -346,6 +350,7 @@ def test_a_damaged_audit_says_how_to_get_another(run: FakeRun, content: str) -> 
         read_heatmap_audit(run, "val")
 
 
+@pytest.mark.slow
 def test_every_row_of_the_table_says_what_it_rests_on(run: FakeRun, predictor: Predictor) -> None:
     rows = audit(run, predictor).table_rows()["hirescam"]
     titles = [title for title, *_ in rows]

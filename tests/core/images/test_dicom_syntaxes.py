@@ -279,6 +279,7 @@ def test_public_test_files_equal_their_uncompressed_twins(plain: str, others: li
         np.testing.assert_array_equal(read(SHARED / name).pixels, expected, err_msg=name)
 
 
+@pytest.mark.slow
 def test_every_public_test_file_is_read_or_refused_for_a_reason_of_its_own() -> None:
     if not SHARED.is_dir():
         pytest.skip("the public DICOM test files are not at ../shared/data/dicom")

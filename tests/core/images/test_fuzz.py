@@ -32,6 +32,7 @@ def test_crafted_sources_are_returned_or_refused(kind: str, tmp_path: Path, capf
     assert capfd.readouterr() == ("", "")  # C libraries write there, too
 
 
+@pytest.mark.slow_but("0", "1")
 @pytest.mark.parametrize("part", range(4))
 def test_damaged_images_are_returned_or_refused(part: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert wrong(QUICK[part::4], tmp_path) == []
@@ -43,6 +44,7 @@ def test_the_sound_images_are_read_but_for_the_masks(tmp_path: Path) -> None:
     assert refused == [f"{name} {how}" for name in ("png-1bit", "tiff-1bit") for how in ("as it is", "misnamed")]
 
 
+@pytest.mark.slow
 def test_the_corpus_is_large_and_always_the_same(tmp_path: Path) -> None:
     first, second = cases(), cases()
     assert len(first) >= 2_000 and [case.name for case in first] == [case.name for case in second]

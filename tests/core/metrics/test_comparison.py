@@ -35,6 +35,7 @@ def cohort(patients: int = 60, seed: int = 0, gain: float = 1.0) -> tuple[np.nda
     return y, 1 / (1 + np.exp(-first)), 1 / (1 + np.exp(-second)), groups
 
 
+@pytest.mark.slow
 def test_figures_without_a_test_of_their_own_are_those_of_the_plain_paired_loop() -> None:
     y, first, second, groups = cohort(20)
     found = compare_runs(y, first, second, groups, (0.5, 0.6), samples=150, seed=3)
@@ -93,6 +94,7 @@ def test_brier_scores_are_compared_by_the_t_test_of_patients_means() -> None:
     assert (found.difference.low, found.difference.high) == pytest.approx(tuple(expected.confidence_interval()), rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gain", [0.0, 0.25])
 def test_every_p_agrees_with_its_interval(gain: float) -> None:
     """At breast and patient level decisions hardly differ: resamples tie, and the two must still say the same."""

@@ -239,6 +239,7 @@ def test_the_model_counts_every_pair_of_pairs_once() -> None:
         assert design.variance(theta) == pytest.approx(expected, rel=1e-5 if strata is stratum else 0.05)
 
 
+@pytest.mark.slow_but("1-6-60-0.95", "6-12-12-0.98")
 @pytest.mark.parametrize(("malignant", "benign", "area"), [(6, 60, 0.95), (12, 12, 0.98), (20, 100, 0.7)])
 @pytest.mark.parametrize("images", [1, 6])
 def test_intervals_hold_the_truth_with_few_patients_near_one(malignant: int, benign: int, area: float, images: int) -> None:
@@ -256,6 +257,7 @@ def test_intervals_hold_the_truth_with_few_patients_near_one(malignant: int, ben
     assert np.mean(held) > 0.9 and np.mean(below) < 0.06
 
 
+@pytest.mark.slow_but("10-100-0.9")
 @pytest.mark.parametrize(("malignant", "benign", "sensitivity"), [(10, 100, 0.9), (20, 200, 0.9), (10, 100, 0.8)])
 def test_intervals_hold_the_truth_where_nearly_all_scores_are_tied(malignant: int, benign: int, sensitivity: float) -> None:
     """A reader who says yes or no. With the variance shrunk by the ties, 74 to 90 of 100 intervals held it."""
@@ -342,6 +344,7 @@ def test_with_many_patients_the_difference_is_delongs() -> None:
     assert score.p == pytest.approx(plain.p, rel=0.5)
 
 
+@pytest.mark.slow
 def test_the_difference_of_two_good_models_holds_the_truth_with_few_patients() -> None:
     """From 0.90 to 0.97 with 8 malignant patients: the estimated variance alone holds it in 80 to 85 of 100 sets."""
     random, held = np.random.default_rng(3), {"score": [], "plain": []}

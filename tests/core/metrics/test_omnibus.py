@@ -99,6 +99,7 @@ def test_few_patients_and_lesions_are_not_tested_and_a_share_of_one_is_no_certai
     assert np.isfinite(row.wald) and row.p < 0.001
 
 
+@pytest.mark.slow
 def test_groups_of_few_patients_are_not_called_different_by_chance() -> None:
     """At a nominal 5 in 100; a variance of each small group's own would give 13 to 19 (`python -m benchmarks coverage`)."""
     found = false_alarms((5, 10, 40), (8, 20, 60), area=0.85, repeats=120)

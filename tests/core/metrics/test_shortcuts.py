@@ -51,6 +51,7 @@ def test_a_planted_shortcut_is_found_and_a_useless_column_is_at_chance() -> None
     assert (audit.images, audit.patients) == (960, 240)
 
 
+@pytest.mark.slow
 def test_a_model_that_only_reads_the_scanner_is_worth_nothing_within_scanners() -> None:
     y, groups, metadata = cohort()
     random = np.random.default_rng(2)
@@ -63,6 +64,7 @@ def test_a_model_that_only_reads_the_scanner_is_worth_nothing_within_scanners() 
     assert 0.2 < honests["scanner"].pairs < 0.8
 
 
+@pytest.mark.slow
 def test_the_audit_is_the_same_again_and_the_seed_moves_the_folds() -> None:
     y, groups, metadata = cohort(100)
     s = np.random.default_rng(0).random(y.size)
@@ -155,6 +157,7 @@ def test_the_images_and_sides_of_each_patient_enter_the_audit() -> None:
     assert columns_for_audit(counted) == ["laterality", IMAGES_OF_PATIENT, SIDES_OF_PATIENT]
 
 
+@pytest.mark.slow
 def test_a_model_of_single_images_is_not_compared_with_how_many_images_a_patient_has() -> None:
     """Malignant patients with one breast: the number of images tells the label, and no image shows that number."""
     y, groups, metadata = cohort()
@@ -198,6 +201,7 @@ def test_what_the_training_images_teach_is_asked_of_the_others() -> None:
     assert audit.left_out == ("site",)
 
 
+@pytest.mark.slow
 def test_a_useless_column_is_not_below_chance_when_learned_elsewhere() -> None:
     """Cross-validation of few patients errs below 0.5, because each fold leaves less of what it has more of."""
     learned, crossed = [], []
@@ -323,6 +327,7 @@ def assert_same_audit(one: ShortcutAudit, other: ShortcutAudit) -> None:
         assert [a.value, a.low, a.high] == pytest.approx([b.value, b.low, b.high], abs=1e-7)
 
 
+@pytest.mark.slow_but("True")
 @pytest.mark.parametrize("learned", [True, False])
 def test_neither_the_order_of_columns_nor_that_of_rows_changes_the_audit(learned: bool) -> None:
     y, s, groups, metadata = tied_cohort()

@@ -54,6 +54,7 @@ def test_a_group_that_is_worse_is_found_after_adjustment_and_the_views_are_not()
     assert rows["view", "CC"].adjusted > 0.05
 
 
+@pytest.mark.slow
 def test_the_difference_is_that_of_the_bootstrap_over_patients() -> None:
     y, s, groups, features = cohort(120)
     found = next(row for row in subgroups(y, s, 0.5, groups, features) if row.value == "MLO")

@@ -52,6 +52,7 @@ def test_values_are_scikit_learns_and_lie_in_their_intervals() -> None:
     assert summary.counts.total == summary.rows == 150
 
 
+@pytest.mark.slow
 def test_limits_are_those_of_the_plain_loop() -> None:
     y, s, groups = cohort(12, 9, 2)
     summary = summarize(y, s, 0.5, groups, samples=200, seed=7)

@@ -42,9 +42,9 @@ def predictions(patients: int, seed: int, apart: float = 0.0) -> pd.DataFrame:
 
 def test_both_sets_are_resampled_as_the_plain_loop_does() -> None:
     validation, test = predictions(40, 0), predictions(60, 1)
-    found = threshold_uncertainty(validation, test, RULE, 0.4, samples=60, seed=5)
-    first = np.random.default_rng(5).integers(0, 40, size=(60, 40))
-    second = np.random.default_rng(6).integers(0, 60, size=(60, 60))
+    found = threshold_uncertainty(validation, test, RULE, 0.4, samples=20, seed=5)
+    first = np.random.default_rng(5).integers(0, 40, size=(20, 40))
+    second = np.random.default_rng(6).integers(0, 60, size=(20, 60))
     names = [np.unique(frame["patient_id"]) for frame in (validation, test)]
     rows = []
     for one, two in zip(first, second, strict=True):

@@ -173,6 +173,7 @@ def test_a_frozen_backbone_learns_nothing_and_keeps_its_statistics() -> None:
     assert model.training and not any(m.training for m in model.backbone.modules() if isinstance(m, _BatchNorm))
 
 
+@pytest.mark.slow_but("small_cnn", "mobilenetv2_100", "convnext_atto")
 @pytest.mark.parametrize("name", ["small_cnn", "mobilenetv2_100", "densenet121", "vit_tiny_patch16_224", "convnext_atto"])
 def test_a_frozen_backbone_computes_as_in_eval_mode_and_only_its_head_drops_out(name: str) -> None:
     model = build_model(
@@ -231,6 +232,7 @@ def test_unfreezing_gives_everything_back() -> None:
     assert not model.training
 
 
+@pytest.mark.slow_but("small_cnn", "resnet10t", "mobilenetv2_100")
 @pytest.mark.parametrize("name", ["small_cnn", "efficientnet_b0", "resnet10t", "densenet121", "mobilenetv2_100"])
 def test_gradient_checkpointing_where_it_is_supported(name: str) -> None:
     model = build_model(ModelConfig(weights="none", name=name, gradient_checkpointing=True))
@@ -303,6 +305,7 @@ def test_auto_finds_a_device_that_computes() -> None:
     assert pick_device("cpu").type == "cpu"
 
 
+@pytest.mark.slow_but("small_cnn", "mobilenetv2_100", "resnet18")
 @pytest.mark.parametrize("name", ["small_cnn", "efficientnet_b0", "mobilenetv2_100", "resnet18", "densenet121"])
 def test_untrained_head_scores_every_image_near_one_half(name: str) -> None:
     model = build_model(ModelConfig(weights="none", name=name)).eval()

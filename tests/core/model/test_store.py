@@ -32,6 +32,7 @@ def _card(**extra: Any) -> dict[str, Any]:
     return {"model": CONFIG.model_dump(mode="json"), "threshold": 0.4, **extra}
 
 
+@pytest.mark.slow_but("small_cnn", "mobilenetv2_035")
 @pytest.mark.parametrize(
     "config",
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import json
 import math
+from collections.abc import Callable
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -44,19 +45,18 @@ S = 1 / (1 + np.exp(-(Y + RANDOM.normal(size=Y.size))))
 GROUPS = np.repeat(np.arange(80), 3)
 
 
-def every_figure() -> dict[str, Any]:
-    return {
-        "roc": roc_figure(roc(Y, S), band=roc_band(Y, S, GROUPS, samples=100), threshold=0.5),
-        "precision recall": precision_recall_figure(precision_recall(Y, S), threshold=0.5),
-        "confusion": confusion_figure(confusion(Y, S, 0.5)),
-        "histogram": score_histogram(Y, S, 0.5),
-        "loss": loss_figure(events()),
-        "metrics": metric_figure(events()),
-        "rate": rate_figure(events()),
-        "losses": losses_figure({"a": History.of(events()), "b": History.of(events(epochs=5))}),
-        "one metric": metrics_figure({"a": History.of(events()), "b": History.of(events(epochs=5))}),
-        "empty": empty_figure("Nothing yet."),
-    }
+FIGURES: dict[str, Callable[[], Any]] = {
+    "roc": lambda: roc_figure(roc(Y, S), band=roc_band(Y, S, GROUPS, samples=100), threshold=0.5),
+    "precision recall": lambda: precision_recall_figure(precision_recall(Y, S), threshold=0.5),
+    "confusion": lambda: confusion_figure(confusion(Y, S, 0.5)),
+    "histogram": lambda: score_histogram(Y, S, 0.5),
+    "loss": lambda: loss_figure(events()),
+    "metrics": lambda: metric_figure(events()),
+    "rate": lambda: rate_figure(events()),
+    "losses": lambda: losses_figure({"a": History.of(events()), "b": History.of(events(epochs=5))}),
+    "one metric": lambda: metrics_figure({"a": History.of(events()), "b": History.of(events(epochs=5))}),
+    "empty": lambda: empty_figure("Nothing yet."),
+}
 
 
 def named(figure: Any, word: str) -> Any:
@@ -82,9 +82,10 @@ def test_meanings_differ_in_hue(first: str, second: str) -> None:
     assert min(abs(hues[0] - hues[1]), 1 - abs(hues[0] - hues[1])) > 0.08
 
 
-@pytest.mark.parametrize("name", every_figure())
+@pytest.mark.slow_but("roc", "confusion", "losses", "empty")
+@pytest.mark.parametrize("name", FIGURES)
 def test_figures_suit_any_page(name: str) -> None:
-    figure = every_figure()[name]
+    figure = FIGURES[name]()
     layout = figure.layout
     assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)"
     assert layout.xaxis.automargin and layout.yaxis.automargin
@@ -94,9 +95,10 @@ def test_figures_suit_any_page(name: str) -> None:
     plotly.io.to_json(figure, validate=True)
 
 
-@pytest.mark.parametrize("name", every_figure())
+@pytest.mark.slow_but("losses", "roc", "empty")
+@pytest.mark.parametrize("name", FIGURES)
 def test_zoom_is_kept_when_the_numbers_change(name: str) -> None:
-    assert every_figure()[name].layout.uirevision == every_figure()[name].layout.uirevision is not None
+    assert FIGURES[name]().layout.uirevision == FIGURES[name]().layout.uirevision is not None
 
 
 def test_the_figures_have_no_button_that_uploads_them() -> None:

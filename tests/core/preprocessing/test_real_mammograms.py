@@ -27,6 +27,7 @@ def lesions() -> list[tuple[str, int, int, int]]:
     return [(r[0], *(int(n) for n in r[4:])) for r in rows if len(r) == 7 and (table.parent / f"{r[0]}.pgm").is_file()]  # type: ignore[misc]
 
 
+@pytest.mark.slow
 @needs_shared
 def test_every_lesion_circle_of_mini_mias_lies_inside_the_crop() -> None:
     circles = lesions()
@@ -40,6 +41,7 @@ def test_every_lesion_circle_of_mini_mias_lies_inside_the_crop() -> None:
         assert x0 <= left and y0 <= top and right <= x1 and bottom <= y1, name
 
 
+@pytest.mark.slow
 @needs_shared
 def test_no_lesion_of_mini_mias_is_taken_for_muscle_and_most_muscles_are_found() -> None:
     circles, found = lesions(), 0

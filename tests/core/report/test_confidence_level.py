@@ -46,6 +46,7 @@ def test_a_run_at_80_percent_has_no_interval_of_95(
         assert not [found[max(0, hit.start() - 80) : hit.end() + 20] for hit in OTHER_LEVEL.finditer(found)]
 
 
+@pytest.mark.slow
 def test_an_evaluation_made_again_at_another_level_is_described_by_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,6 +62,7 @@ def test_an_evaluation_made_again_at_another_level_is_described_by_its_own(
     assert "Intervals are of 80%" in words and "123 resamples" in words
 
 
+@pytest.mark.slow
 def test_sets_that_were_evaluated_at_two_levels_say_so_and_are_not_subtracted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -128,11 +128,18 @@ def evaluated(template: FakeRun, tmp_path: Path) -> FakeRun:
     return FakeRun(copied(template.path, tmp_path / "run"), copy.deepcopy(template.card), copy.deepcopy(template.log))
 
 
+@pytest.fixture(scope="module")
+def reported(template: FakeRun, tmp_path_factory: pytest.TempPathFactory) -> tuple[FakeRun, str]:
+    """A run that nobody changes, and its report with everything drawn."""
+    run = FakeRun(copied(template.path, tmp_path_factory.mktemp("reported") / "run"), template.card, template.log)
+    return run, written(run)
+
+
 # ---------------------------------------------------------------- the file
 
 
-def test_the_file_follows_the_headings_of_the_guidelines(evaluated: FakeRun) -> None:
-    page = Page(written(evaluated))
+def test_the_file_follows_the_headings_of_the_guidelines(reported: tuple[FakeRun, str]) -> None:
+    page = Page(reported[1])
     chapters = ["Introduction", "Methods", "Open science and involvement", "Results", "Discussion", "Model card"]
     found = [heading for heading in page.headings if heading in chapters]
     assert found == chapters
@@ -143,8 +150,8 @@ def test_the_file_follows_the_headings_of_the_guidelines(evaluated: FakeRun) -> 
     assert "For research only" in page.text
 
 
-def test_nothing_is_loaded_from_outside_and_nothing_runs(evaluated: FakeRun, drawn: None) -> None:
-    html = written(evaluated)
+def test_nothing_is_loaded_from_outside_and_nothing_runs(reported: tuple[FakeRun, str]) -> None:
+    html = reported[1]
     page = Page(html)
     assert all(address.startswith(("#", "data:image/")) for address in page.addresses)
     assert all(address[1:] in page.ids for address in page.addresses if address.startswith("#"))
@@ -153,13 +160,14 @@ def test_nothing_is_loaded_from_outside_and_nothing_runs(evaluated: FakeRun, dra
     assert not re.search(r"https?:|//cdn|@import", html, re.IGNORECASE)
 
 
-def test_the_same_run_gives_the_same_bytes_without_its_model_too(evaluated: FakeRun, drawn: None) -> None:
-    first = report(evaluated, predictor=ExplainingPredictor(evaluated.card)).read_bytes()
-    assert len(first) < LARGEST
+def test_the_same_run_gives_the_same_bytes_without_its_model_too(reported: tuple[FakeRun, str], drawn: None) -> None:
+    run, first = reported
+    assert len(first.encode("utf-8")) < LARGEST
     # The second time no model is given, and none could be loaded: pictures are kept.
-    assert report(evaluated).read_bytes() == first
+    assert report(run).read_bytes() == first.encode("utf-8")
 
 
+@pytest.mark.slow
 def test_a_run_in_another_folder_gives_the_same_bytes(tmp_path: Path, drawn: None) -> None:
     pages = []
     for place in ("here", "there"):
@@ -173,6 +181,7 @@ def test_a_run_in_another_folder_gives_the_same_bytes(tmp_path: Path, drawn: Non
     assert pages[0] == pages[1]
 
 
+@pytest.mark.slow
 def test_a_picture_of_other_weights_is_made_anew(evaluated: FakeRun) -> None:
     before = written(evaluated)
     evaluated.card["weights_sha256"] = "cd" * 32
@@ -201,11 +210,13 @@ def test_every_item_points_to_a_section_and_asks_what_that_section_asks(run: Fak
     assert asked | {"title", "authors"} == set(Notes.model_fields)
 
 
-def test_item_numbers_stand_beside_the_headings(evaluated: FakeRun) -> None:
-    found = sections(evaluated)
+@pytest.mark.slow
+def test_item_numbers_stand_beside_the_headings(reported: tuple[FakeRun, str]) -> None:
+    run, html = reported
+    found = sections(run)
     assert found["ethics"].items == ("TRIPOD+AI 17",)
     assert found["partition"].items == ("TRIPOD+AI 12a, 16", "CLAIM 19, 20")
-    assert "TRIPOD+AI 12a, 16 · CLAIM 19, 20" in Page(written(evaluated)).text
+    assert "TRIPOD+AI 12a, 16 · CLAIM 19, 20" in Page(html).text
 
 
 def test_answers_of_the_authors_stand_where_they_were_asked_for(run: FakeRun) -> None:
@@ -229,12 +240,13 @@ def test_a_part_without_material_says_which_command_makes_it(run: FakeRun, part:
     assert any("python -m core evaluate b0-clahe2" in text for text in waiting)
 
 
-def test_heatmaps_that_were_not_audited_say_which_command_does_it(evaluated: FakeRun) -> None:
-    text = Page(written(evaluated)).text
+def test_heatmaps_that_were_not_audited_say_which_command_does_it(reported: tuple[FakeRun, str]) -> None:
+    text = Page(reported[1]).text
     assert "python -m core audit b0-clahe2" in text
     assert "The heatmaps were not audited" in text
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_an_earlier_version_is_shown_without_what_it_lacks(
     evaluated: FakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,10 +268,10 @@ def test_an_evaluation_of_an_earlier_version_is_shown_without_what_it_lacks(
 # ---------------------------------------------------------------- figures
 
 
-def test_every_figure_stands_with_its_interval(evaluated: FakeRun) -> None:
-    html = written(evaluated)
-    test = read_evaluation(evaluated, "test")
-    val = read_evaluation(evaluated, "val")
+def test_every_figure_stands_with_its_interval(reported: tuple[FakeRun, str]) -> None:
+    run, html = reported
+    test = read_evaluation(run, "test")
+    val = read_evaluation(run, "val")
     for name, title in TITLES.items():
         cells = "".join(f"<td>{stated(summary[name])}</td>" for summary in (*test.levels.values(), val.summary))
         assert f'<th scope="row">{title}</th>{cells}' in html
@@ -268,6 +280,7 @@ def test_every_figure_stands_with_its_interval(evaluated: FakeRun) -> None:
         assert html.count(f'id="figure-{place}"') == 1
 
 
+@pytest.mark.slow
 def test_what_was_left_out_flows_out_of_the_diagram(evaluated: FakeRun) -> None:
     frame = evaluated.manifest()
     train = frame.loc[frame["split"] == "train", "path"].iloc[1]
@@ -279,6 +292,7 @@ def test_what_was_left_out_flows_out_of_the_diagram(evaluated: FakeRun) -> None:
     assert "1 image could not be used, and has no score (share of each set: training 1 (" in text
 
 
+@pytest.mark.slow
 def test_too_few_patients_are_words_and_no_curve(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", patients=4)
     evaluate(run, "test", predictor=FakePredictor(run.card))
@@ -304,6 +318,7 @@ def test_cases_are_chosen_by_rule() -> None:
     assert choose_cases(frame.iloc[:0], 0.5) == []
 
 
+@pytest.mark.slow_but("[[8, 20, 24, 40]]")
 @pytest.mark.parametrize("lesions", ["[[8, 20, 24, 40]]", ""])
 def test_heatmaps_are_inside_the_file_with_the_lesion_where_it_is_known(tmp_path: Path, lesions: str) -> None:
     run = make_run(tmp_path / "run", extra={"lesions": lesions})
@@ -346,6 +361,7 @@ def test_writing_a_report_is_not_an_opening_of_the_test_set(evaluated: FakeRun) 
     assert (evaluated.path / "evaluation.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_fork_names_its_parent_and_the_openings_before_it(evaluated: FakeRun) -> None:
     assert "frozen before the test set was scored" in written(evaluated)
     write_parent(evaluated.path, Parent("elder", 3, "ab" * 32, 2))
@@ -356,6 +372,7 @@ def test_a_fork_names_its_parent_and_the_openings_before_it(evaluated: FakeRun) 
     assert "frozen before the test set was scored" not in text
 
 
+@pytest.mark.slow_but("trained on")
 @pytest.mark.parametrize("changed", [{"threshold": 0.9}, {"weights_sha256": "ef" * 32}], ids=["chosen again", "trained on"])
 def test_nothing_is_called_frozen_that_changed_after_the_test(evaluated: FakeRun, changed: dict) -> None:
     assert "No model was updated after the test." in written(evaluated)
@@ -384,6 +401,7 @@ def created(run: FakeRun, when: str) -> None:
     write_status(run.path / "status.json", Status(created=datetime.fromisoformat(when).timestamp()))
 
 
+@pytest.mark.slow
 def test_all_accesses_to_the_test_set_are_listed_alike_ones_in_one_row(evaluated: FakeRun) -> None:
     created(evaluated, "2026-01-03T00:00:00+00:00")
     for day in (1, 2):
@@ -398,6 +416,7 @@ def test_all_accesses_to_the_test_set_are_listed_alike_ones_in_one_row(evaluated
     assert "files opened in other programs" in page.text
 
 
+@pytest.mark.slow
 def test_preprocessing_that_was_tuned_with_test_images_in_view_is_a_warning(evaluated: FakeRun) -> None:
     assert "Preprocessing was tuned" not in written(evaluated)
     created(evaluated, "2026-01-03T00:00:00+00:00")
@@ -409,6 +428,7 @@ def test_preprocessing_that_was_tuned_with_test_images_in_view_is_a_warning(eval
     assert "Preprocessing was tuned while test images were visible" in text and "recipe abc123 was saved" in text
 
 
+@pytest.mark.slow
 def test_a_recipe_that_was_saved_after_the_run_was_made_is_not_the_run_s(evaluated: FakeRun) -> None:
     created(evaluated, "2026-01-01T00:00:00+00:00")
     used(evaluated, "images", "2026-01-02T10:00:00+00:00", before_threshold=False)
@@ -417,6 +437,7 @@ def test_a_recipe_that_was_saved_after_the_run_was_made_is_not_the_run_s(evaluat
     assert "Preprocessing was tuned" not in text and "images shown" in text
 
 
+@pytest.mark.slow
 def test_a_damaged_record_of_accesses_is_a_warning_and_not_no_access(evaluated: FakeRun) -> None:
     (evaluated.path / "test_accesses.jsonl").write_text("{", encoding="utf-8")
     text = Page(written(evaluated)).text
@@ -554,6 +575,7 @@ def test_fingerprints_follow_the_images_patients_and_labels_only(run: FakeRun) -
 # ---------------------------------------------------------------- on the screen and on paper
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_in_a_browser_nothing_is_asked_for_and_nothing_is_wider_than_screen_or_paper(evaluated: FakeRun, drawn: None) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -167,6 +167,7 @@ def test_sets_with_intervals_of_other_levels_have_no_difference(run: FakeRun) ->
     assert compare_sources(other, found)["image"].difference("auc") == "intervals of 90% and 95%"
 
 
+@pytest.mark.slow
 def test_where_no_patient_is_known_images_are_spoken_of(run: FakeRun, tmp_path: Path) -> None:
     rows = external_rows(tmp_path / "third" / "films", first=900)
     write_external(tmp_path / "third", [row | {"patient_id": Path(row["path"]).stem} for row in rows])

@@ -213,6 +213,7 @@ def test_an_audit_of_the_heatmaps_stands_with_verdict_table_and_curves(run: Fake
     assert table.rows[1][1] == "too few"
 
 
+@pytest.mark.slow_but("0.02-are not shown to lie in lesions more")
 @pytest.mark.parametrize(
     ("better", "said"), [(0.2, ""), (0.02, "are not shown to lie in lesions more"), (-0.2, "lie in lesions less")]
 )
@@ -255,6 +256,7 @@ def test_a_damaged_audit_costs_its_part_only(run: FakeRun) -> None:
 # ---------------------------------------------------------------- the command
 
 
+@pytest.mark.slow
 def test_the_command_keeps_the_answers_and_writes_the_report(
     run: FakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,6 +67,7 @@ def one_sided(tmp_path: Path) -> FakeRun:
     return scored(run, "test")
 
 
+@pytest.mark.slow
 def test_images_and_sides_of_patients_stand_by_set_and_label_with_a_warning_where_they_tell_the_label(
     one_sided: FakeRun,
 ) -> None:
@@ -82,6 +83,7 @@ def test_images_and_sides_of_patients_stand_by_set_and_label_with_a_warning_wher
     assert "patients: mean of image scores over 1 to 2 images a patient (median 1.5); balanced, two breasts" in rules
 
 
+@pytest.mark.slow
 def test_the_rule_that_combines_images_is_varied(one_sided: FakeRun) -> None:
     table = tables(gather(one_sided, FakePredictor(one_sided.card)))[
         "Sensitivity of the AUC by patient to the rule, test set, 95% intervals."
@@ -90,11 +92,13 @@ def test_the_rule_that_combines_images_is_varied(one_sided: FakeRun) -> None:
     assert sum(row[1] == "yes" for row in table.rows) == 4 and all("[" in row[2] for row in table.rows)
 
 
+@pytest.mark.slow
 def test_equal_patients_are_not_warned_of(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run"), "test")
     assert "fewer images" not in warned(gather(run, FakePredictor(run.card)))
 
 
+@pytest.mark.slow
 def test_models_that_were_scored_on_the_same_test_set_before_are_counted_in_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +147,7 @@ def nobody(tmp_path: Path) -> FakeRun:
     return scored(run, "val", "test")
 
 
+@pytest.mark.slow
 def test_images_without_patients_make_no_sentence_about_patients(nobody: FakeRun) -> None:
     document = gather(nobody, FakePredictor(nobody.card))
     lines = [line for line in text_of(document).split("\n") if re.search("patient|wom[ae]n|person", line, re.IGNORECASE)]
@@ -157,6 +162,7 @@ def test_images_without_patients_make_no_sentence_about_patients(nobody: FakeRun
     assert tables(document)["Partition of the data."].header[:2] == ("Set", "Images")
 
 
+@pytest.mark.slow
 def test_with_patients_the_report_says_that_they_were_kept_apart(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run"), "test")
     text = text_of(gather(run, FakePredictor(run.card)))
@@ -171,6 +177,7 @@ def section_text(document: Document, name: str) -> str:
     return "\n".join(text for block in section.blocks for text in words_of(block))
 
 
+@pytest.mark.slow
 def test_where_the_sets_come_from_is_said_as_recorded_and_never_guessed(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     data, rows = run.config().data, run.manifest()
@@ -215,6 +222,7 @@ def test_validation_was_scored_by_training_also_where_nobody_evaluated_it(tmp_pa
     assert section_text(gather(run, FakePredictor(run.card)), "participants").count("Not scored yet") == 2
 
 
+@pytest.mark.slow
 def test_tests_are_counted_as_they_were_adjusted_for(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", patients=40)
     rows = run.manifest()
@@ -239,6 +247,7 @@ def test_tests_are_counted_as_they_were_adjusted_for(tmp_path: Path) -> None:
     assert "all other images whose value is known" in text and "Not in it: an unknown value" in text
 
 
+@pytest.mark.slow
 def test_intervals_are_described_as_the_figures_have_them(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run"), "test")
     text = section_text(gather(run, FakePredictor(run.card)), "evaluation-methods")
@@ -248,6 +257,7 @@ def test_intervals_are_described_as_the_figures_have_them(tmp_path: Path) -> Non
     assert "basic (mirrored)" not in text
 
 
+@pytest.mark.slow
 def test_net_benefit_says_what_it_is_of(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run"), "test")
     text = section_text(gather(run, FakePredictor(run.card)), "utility")
@@ -257,6 +267,7 @@ def test_net_benefit_says_what_it_is_of(tmp_path: Path) -> None:
     assert not re.search(r"(?<![\w-])-\d", text)  # a minus is a minus sign
 
 
+@pytest.mark.slow
 def test_the_ppv_of_this_set_has_one_interval_in_the_whole_report(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run", patients=30), "test")
     document = gather(run, FakePredictor(run.card))
@@ -283,6 +294,7 @@ def test_calibration_stands_by_image_breast_and_patient_beside_predicting_the_pr
     assert "Brier score (raw scores)" in [row[0] for row in summary.rows] and "before calibration" in summary.note
 
 
+@pytest.mark.slow
 def test_where_calibration_is_no_better_than_the_prevalence_the_report_says_that_no_probability_should_be_shown(
     tmp_path: Path,
 ) -> None:
@@ -315,6 +327,7 @@ def test_patients_that_may_be_written_in_two_ways_are_counted_and_not_named(tmp_
     assert "Test-3" not in text_of(document)
 
 
+@pytest.mark.slow
 def test_the_report_says_when_the_endpoint_was_declared_and_what_came_of_it(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     line = {"when": "2026-01-02T03:04:05+00:00", "metric": "auc", "level": "patient", "rule": run.card["threshold_rule"]}
@@ -375,6 +388,7 @@ def test_missing_metadata_are_counted_by_set_and_site(tmp_path: Path) -> None:
     assert states(whole, "TRIPOD")["11"] == states(whole, "CLAIM")["12"] == "given"
 
 
+@pytest.mark.slow
 def test_a_checklist_item_is_given_only_when_the_text_gives_it(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run"), "test", "val")
     document = gather(run, FakePredictor(run.card))
@@ -389,10 +403,12 @@ def test_a_checklist_item_is_given_only_when_the_text_gives_it(tmp_path: Path) -
     assert states(drawn, "TRIPOD")["12a"] == states(drawn, "CLAIM")["19"] == "given"
 
 
+@pytest.mark.slow
 def test_images_without_patients_are_no_given_partition_by_patient(nobody: FakeRun) -> None:
     assert "disjoint by image only" in states(gather(nobody, FakePredictor(nobody.card)), "CLAIM")["20"]
 
 
+@pytest.mark.slow
 def test_unverified_benign_labels_have_bounds(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     rows = run.manifest()
@@ -417,6 +433,7 @@ def test_unverified_benign_labels_have_bounds(tmp_path: Path) -> None:
     assert not [caption for caption in read if caption.startswith("If ")]
 
 
+@pytest.mark.slow
 def test_a_reader_in_the_manifest_stands_beside_the_model(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     rows = run.manifest()
@@ -440,6 +457,7 @@ def test_a_reader_in_the_manifest_stands_beside_the_model(tmp_path: Path) -> Non
     assert unread.rows[0][0] == "“BI-RADS 4?”" and "left out: " in section_text(document, "reader")
 
 
+@pytest.mark.slow
 def test_a_group_whose_specificity_differs_is_named_also_where_its_auc_does_not(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", patients=40)
     rows = run.manifest()
@@ -456,6 +474,7 @@ def test_a_group_whose_specificity_differs_is_named_also_where_its_auc_does_not(
     assert "−0.400 [−0.600,\u00a0−0.200], p 0.010, differs" in text
 
 
+@pytest.mark.slow
 def test_a_group_is_equivalent_only_where_its_whole_interval_lies_within_the_margin(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run", patients=40), "test")
     material = read_material(run)
@@ -508,6 +527,7 @@ def test_methods_are_those_of_the_run(tmp_path: Path) -> None:
     assert "and 2 augmented copies of it" in (copies := said(stored(3))) and "rotation" in copies
 
 
+@pytest.mark.slow
 def test_a_threshold_is_called_fixed_only_where_it_is(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run"), "test")
     material = read_material(run)
@@ -531,6 +551,7 @@ def test_an_empty_biopsy_is_not_known(column: list[str | None], expected: int | 
     assert unverified(pd.DataFrame({"label": ["benign"] * 3, "biopsy": column})) == expected
 
 
+@pytest.mark.slow
 def test_refused_images_are_no_unreadable_ones(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run"), "test")
     material = read_material(run)

@@ -152,6 +152,17 @@ def test_a_junction_of_windows_is_a_link(bad: Run, monkeypatch: pytest.MonkeyPat
 # ---------------------------------------------------------------- the list
 
 
+@pytest.mark.slow_but(
+    "config too deep",
+    "a link in explain",
+    "status of 401 digits",
+    "evaluation too deep",
+    "config of aliases",
+    "model too deep",
+    "note is a device",
+    "status is a pipe",
+    "manifest is a pipe",
+)
 @posix
 @pytest.mark.parametrize(("spoil", "named"), (DAMAGED | IRREGULAR).values(), ids=(DAMAGED | IRREGULAR).keys())
 def test_the_list_has_a_line_for_a_bad_run_with_the_reason(
@@ -404,6 +415,7 @@ def test_the_log_of_events_is_never_written_through_a_link(tmp_path: Path) -> No
     assert (tmp_path / "other").read_bytes() == b"precious, and no line end"
 
 
+@pytest.mark.slow
 def test_the_last_event_before_much_rubbish_is_found_in_one_pass(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"seq":7,"type":"step"}\n' + b"x\n" * 2_000_000 + b'{"seq":8,"ty')
@@ -573,6 +585,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow_but("delete", "rename", "stop", "fork", "evaluate", "report")
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
 def test_no_command_takes_an_empty_name_or_a_folder_by_its_place(
     workspace: Path, command: list[str], capsys: pytest.CaptureFixture[str]

@@ -38,6 +38,7 @@ def test_each_device_has_a_queue_of_its_own() -> None:
         assert other.ahead() == []
 
 
+@pytest.mark.slow
 def test_who_dies_while_waiting_or_at_work_is_passed_over() -> None:
     code = "from core.runs.device_queue import Ticket; Ticket('cpu', 'dead'); import os; os._exit(9)"
     subprocess.run([sys.executable, "-c", code], check=False, timeout=60)

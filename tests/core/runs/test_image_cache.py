@@ -22,6 +22,7 @@ from core.training.launchers import run_to_end
 MakeRun = Callable[..., Run]
 
 
+@pytest.mark.slow
 def test_all_recipes_are_cleared_and_a_later_training_prepares_its_images_again(make_run: MakeRun) -> None:
     runs = [make_run("one", training__epochs=1), make_run("two", training__epochs=1, preprocessing__gamma=0.9)]
     for run in runs:

@@ -225,6 +225,7 @@ def test_a_run_trained_on_another_host_is_not_taken_until_its_heart_stops(make_r
     run.acquire().release()
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_process_holds_nobody_up(make_run: MakeRun) -> None:
     run = make_run()
     script = textwrap.dedent("""

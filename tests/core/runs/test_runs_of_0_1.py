@@ -68,5 +68,6 @@ def test_a_stopped_training_is_resumed_and_ends_as_one_that_was_never_stopped(la
         assert weight.flatten().tolist() == pytest.approx(theirs[name].flatten().tolist(), abs=1e-5), name
 
 
+@pytest.mark.slow
 def test_a_report_can_be_written(finished: Run) -> None:
     assert "Performance with 95% intervals" in report(finished).read_text(encoding="utf-8")

@@ -85,6 +85,7 @@ def test_the_averaged_weights_are_validated_kept_and_in_the_checkpoint(make_run:
     assert all(torch.equal(kept[name], value) for name, value in validated[best - 1].items())
 
 
+@pytest.mark.slow
 def test_without_an_average_the_checkpoint_holds_none(make_run: MakeRun) -> None:
     run = make_run(training__epochs=1)
     list(train(run))

@@ -74,6 +74,7 @@ def passes_counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
+@pytest.mark.slow_but("plain")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -113,6 +114,7 @@ def test_the_network_sees_each_view_of_an_image_once(make_head_run: MakeRun, mon
     assert told[-1]["done"] == told[-1]["total"] == 18 * 4 + 10
 
 
+@pytest.mark.slow
 def test_there_are_never_more_views_than_epochs_and_one_without_augmentation(
     make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +126,7 @@ def test_there_are_never_more_views_than_epochs_and_one_without_augmentation(
     assert sum(count for count in counts if count > 1) == 18 + 10
 
 
+@pytest.mark.slow
 def test_features_that_do_not_fit_are_fewer_views_or_none(make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = 4 * 6 * 8  # bytes of an image's features: six times the width
     monkeypatch.setattr(head_features, "LARGEST", numbers * (10 + 2 * 18))
@@ -148,6 +151,7 @@ class Recorded(World):
         return tensor
 
 
+@pytest.mark.slow_but("1-2", "2-3", "3-2", "5-3", "8-2")
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("images", [1, 2, 3, 5, 8, 9, 13, 16, 17])
 def test_processes_meet_equally_often_whoever_has_an_image_less(
@@ -182,12 +186,14 @@ def test_processes_meet_equally_often_whoever_has_an_image_less(
         torch.testing.assert_close(together, getattr(alone, name), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_other_phases_and_a_single_epoch_step_the_network(make_head_run: MakeRun) -> None:
     for name, freeze in (("single", 1), ("never", 0)):
         events = list(train(make_head_run(name, training__freeze_epochs=freeze)))
         assert not any(event.get("what") == "features" for event in events)
 
 
+@pytest.mark.slow
 def test_an_image_shows_different_views_in_different_epochs(make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[head_features.Features] = []
     real = head_features.Features.__init__
@@ -229,6 +235,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, weights: str) -> Run:
 LONGER = {"training__epochs": 4, "training__advanced__ema_decay": 0.9}
 
 
+@pytest.mark.slow_but("5")
 @pytest.mark.parametrize("count", [5, 11, *(pytest.param(count, marks=pytest.mark.slow) for count in (7, 9, 14))])
 def test_cut_off_anywhere_it_ends_as_if_it_had_not_been(make_head_run: MakeRun, whole: Run, count: int) -> None:
     seldom = LoopTiming(between_steps=0.0, between_checkpoints=3600.0, between_light_checkpoints=3600.0)
@@ -244,6 +251,7 @@ def test_cut_off_anywhere_it_ends_as_if_it_had_not_been(make_head_run: MakeRun, 
         assert ends[0][part] and all(torch.equal(ends[0][part][name], ends[1][part][name]) for name in ends[0][part])
 
 
+@pytest.mark.slow
 def test_a_stop_is_heard_while_features_are_computed(make_head_run: MakeRun) -> None:
     whole, run = make_head_run("whole"), make_head_run("run")
     list(train(whole, timing=EVERY_STEP))
@@ -256,6 +264,7 @@ def test_a_stop_is_heard_while_features_are_computed(make_head_run: MakeRun) -> 
     assert losses(run) == losses(whole)
 
 
+@pytest.mark.slow
 def test_light_epochs_do_not_each_write_a_checkpoint(make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
     real = Checkpointer.save

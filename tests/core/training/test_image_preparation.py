@@ -53,6 +53,7 @@ def test_a_stop_while_contents_are_compared_leaves_nothing_half_written(
     assert run.manifest().set_index("path")["content_hash"].str.len().eq(64).sum() == 31
 
 
+@pytest.mark.slow
 def test_a_resumed_run_can_be_stopped_while_contents_are_compared_and_compares_no_test_image(make_run: MakeRun) -> None:
     run = make_run(training__epochs=2)
     for event in train(run, timing=EVERY_IMAGE):

@@ -72,6 +72,7 @@ def test_a_job_does_not_die_silently_even_when_its_log_cannot_be_opened(
     run.acquire().release()
 
 
+@pytest.mark.slow
 def test_two_jobs_at_once_keep_their_logs_and_results_apart(make_run: MakeRun) -> None:
     settings = {"model__dropout": 0, "training__epochs": 3}
     alone = make_run("alone", **settings)
@@ -88,6 +89,7 @@ def test_two_jobs_at_once_keep_their_logs_and_results_apart(make_run: MakeRun) -
     assert all(torch.equal(last[0][name], other[name]) for other in last[1:] for name in other)
 
 
+@pytest.mark.slow
 def test_no_handler_thread_or_file_is_left_behind(make_run: MakeRun) -> None:
     handlers = list(logging.getLogger("core").handlers)
     run = make_run()
@@ -98,6 +100,7 @@ def test_no_handler_thread_or_file_is_left_behind(make_run: MakeRun) -> None:
     run.delete()
 
 
+@pytest.mark.slow
 def test_warnings_of_the_data_layer_reach_the_log_of_their_run(make_run: MakeRun) -> None:
     run = make_run()
 
@@ -114,12 +117,14 @@ def test_warnings_of_the_data_layer_reach_the_log_of_their_run(make_run: MakeRun
     assert "of another thread" not in log
 
 
+@pytest.mark.slow
 def test_the_threads_of_the_caller_are_given_back(make_run: MakeRun) -> None:
     torch.set_num_threads(2)
     assert run_to_end(make_run()).state == "done"
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.slow_but("2")
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_stops_in_order(make_run: MakeRun, number: signal.Signals) -> None:
@@ -136,6 +141,7 @@ def test_the_first_signal_stops_in_order(make_run: MakeRun, number: signal.Signa
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_second_ctrl_c_ends_at_once(make_run: MakeRun) -> None:
     run = make_run()

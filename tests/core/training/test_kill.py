@@ -72,6 +72,7 @@ def check_that_kills_change_nothing(make_run: Callable[..., Run], kills: int) ->
     assert not list(run.path.glob(".*.tmp"))
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_resumed_it_ends_as_if_nothing_had_happened(make_run: Callable[..., Run]) -> None:
     check_that_kills_change_nothing(make_run, 1)
 

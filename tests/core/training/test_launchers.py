@@ -39,6 +39,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_run_waits_while_the_device_is_taken_and_says_for_whom(make_run: MakeRun) -> None:
     run = make_run()
     with Ticket("cpu", "the other"):
@@ -76,6 +77,7 @@ def test_a_waiting_run_that_is_stopped_leaves_the_line_as_it_was(
         assert status.state == "stopped" and "before it began" in status.reason and status.finished is not None
 
 
+@pytest.mark.slow_but("thread")
 @pytest.mark.parametrize("launcher", ["thread", "process"])
 def test_what_was_asked_of_an_earlier_trainer_is_forgotten(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, launcher: str
@@ -148,6 +150,7 @@ def test_two_trainings_run_one_after_the_other(make_run: MakeRun) -> None:
     assert first.finished is not None and second.started is not None and first.finished <= second.started
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_trains_the_run_and_gives_the_same_weights_as_a_thread(make_run: MakeRun) -> None:
     run, twin = make_run("process", training__advanced__threads=1), make_run("thread", training__advanced__threads=1)
     start_process(run)
@@ -257,6 +260,7 @@ def test_a_fork_starts_from_the_weights_and_the_split_of_its_parent(make_run: Ma
     assert card["run"] == "child"
 
 
+@pytest.mark.slow
 def test_a_fork_knows_its_parent_and_how_often_the_test_set_had_been_opened(parent: Run) -> None:
     assert read_parent(parent.path) is None and evaluation_count(parent.path) == 0
     (parent.path / "evaluation.json").write_text('{"val": {"opened": 5}, "test": {"opened": 2}}', encoding="utf-8")
@@ -278,6 +282,7 @@ def test_a_fork_whose_openings_cannot_be_counted_is_refused(parent: Run, damaged
     assert [run.name for run in list_runs(parent.path.parent)] == ["parent"]
 
 
+@pytest.mark.slow
 def test_a_fork_of_a_run_from_scratch_trains_the_whole_network_at_the_rate_it_had(make_run: MakeRun) -> None:
     settings = {"training__freeze_epochs": 2, "training__frozen_backbone_fraction": 0.5, "training__learning_rate": 0.002}
     parent = make_run("parent", training__epochs=1, **settings)
@@ -298,6 +303,7 @@ def test_a_fork_stands_beside_its_parent_wherever_that_was_moved_to(parent: Run,
     assert fork(moved, named, name="child").path == tmp_path / "named" / "child"
 
 
+@pytest.mark.slow_but("True")
 @pytest.mark.parametrize("linked", [True, False])
 def test_a_fork_keeps_its_first_weights_when_its_parent_and_itself_are_renamed_or_deleted(
     parent: Run, monkeypatch: pytest.MonkeyPatch, linked: bool

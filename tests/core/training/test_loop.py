@@ -111,6 +111,7 @@ def test_the_test_images_are_never_prepared(make_run: MakeRun, frame: pd.DataFra
     assert set(pd.read_csv(run.path / "predictions" / "val.csv")["split"]) == {"val"}
 
 
+@pytest.mark.slow
 def test_fitting_the_gate_is_told_as_the_last_step_and_can_be_skipped(make_run: MakeRun) -> None:
     run = make_run()
     seen: list[Event] = []
@@ -127,6 +128,7 @@ def test_fitting_the_gate_is_told_as_the_last_step_and_can_be_skipped(make_run: 
     assert not (run.path / "gate.safetensors").exists() and not run.requested("stop")
 
 
+@pytest.mark.slow
 def test_steps_are_reported_at_a_pace_a_page_can_follow(make_run: MakeRun) -> None:
     seldom = LoopTiming(between_steps=3600.0)
     steps = [event["step"] for event in train(make_run(), timing=seldom) if event["type"] == "step"]
@@ -141,6 +143,7 @@ def test_two_runs_with_one_seed_are_equal_bit_for_bit_and_another_seed_is_not(ma
     assert not same_weights(runs[0], runs[2])
 
 
+@pytest.mark.slow
 def test_the_clock_does_not_touch_the_arithmetic(make_run: MakeRun, whole: Run) -> None:
     run = make_run("run")
     for _ in train(run):
@@ -148,6 +151,7 @@ def test_the_clock_does_not_touch_the_arithmetic(make_run: MakeRun, whole: Run) 
     assert same_weights(whole, run)
 
 
+@pytest.mark.slow
 def test_training_learns_what_can_be_learnt(make_run: MakeRun) -> None:
     run = make_run(training__epochs=20, training__learning_rate=0.005, training__patience=0)
     epochs = [event for event in train(run) if event["type"] == "epoch"]
@@ -155,6 +159,7 @@ def test_training_learns_what_can_be_learnt(make_run: MakeRun) -> None:
     assert run.model_card().validation.auc > 0.9
 
 
+@pytest.mark.slow
 def test_a_pretrained_model_trains_its_head_then_everything(make_run: MakeRun) -> None:
     first = make_run("first")
     list(train(first))
@@ -167,6 +172,7 @@ def test_a_pretrained_model_trains_its_head_then_everything(make_run: MakeRun) -
     assert second.status().phase == "fine_tune"
 
 
+@pytest.mark.slow_but("auc")
 @pytest.mark.parametrize("monitor", ["loss", "auc"])
 def test_without_improvement_it_stops_early_and_says_so(make_run: MakeRun, monitor: str) -> None:
     run = make_run(
@@ -191,6 +197,7 @@ def test_a_network_of_depthwise_layers_goes_on_bit_for_bit_in_bf16(make_run: Mak
     assert same_weights(whole, cut)
 
 
+@pytest.mark.slow
 def test_bf16_trains_on_the_processor(make_run: MakeRun) -> None:
     run = make_run(training__precision="bf16", training__epochs=1)
     events = list(train(run))
@@ -227,6 +234,7 @@ def test_a_run_cut_off_anywhere_ends_as_if_it_had_not_been(make_run: MakeRun, wh
     assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -277,6 +285,7 @@ def test_a_run_cut_off_again_and_again_ends_the_same_with_phases(make_run: MakeR
     assert len(averages[0]) == ("training__advanced__ema_decay" in settings) * len(last_weights(whole))
 
 
+@pytest.mark.slow
 def test_the_plateau_schedule_cuts_the_rate_where_the_validation_loss_no_longer_falls(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +304,7 @@ def test_the_plateau_schedule_cuts_the_rate_where_the_validation_loss_no_longer_
     assert rates == pytest.approx({1: 1e-3, 2: 1e-3, 3: 1e-3, 4: 1e-3 / 3, 5: 1e-3 / 3})
 
 
+@pytest.mark.slow
 def test_warnings_in_words_come_after_the_epoch_that_shows_them(make_run: MakeRun, frame: pd.DataFrame) -> None:
     frame.loc[frame["split"] == "train", "label"] = ["malignant"] * 3 + ["benign"] * 15
     settings: dict[str, Any] = {"training__imbalance": "none", "training__learning_rate": 1e-9, "training__epochs": 10}
@@ -311,6 +321,7 @@ def test_warnings_in_words_come_after_the_epoch_that_shows_them(make_run: MakeRu
     assert [event["about"] for event in cut.events() if event["type"] == "warning"] == ["imbalance", "plateau"]
 
 
+@pytest.mark.slow
 def test_a_wait_for_images_is_told(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.training.advice._WORTH_A_WARNING", 0.0)
     monkeypatch.setattr("core.training.advice._WAITING", 0.0)
@@ -318,6 +329,7 @@ def test_a_wait_for_images_is_told(make_run: MakeRun, monkeypatch: pytest.Monkey
     assert told == ["imbalance", "data_wait"]  # the set is so small that a class is rare in a batch
 
 
+@pytest.mark.slow
 def test_resuming_needs_no_starting_weights_any_more(make_run: MakeRun, tmp_path: Path) -> None:
     start = make_run("start", training__epochs=1)
     list(train(start, timing=EVERY_STEP))
@@ -341,6 +353,7 @@ def test_a_damaged_checkpoint_is_said_and_the_run_is_left_as_it_is(make_run: Mak
     assert "damaged" in run.status().reason
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_neither_started_nor_resumed_again(make_run: MakeRun) -> None:
     run = make_run()
     list(train(run))
@@ -381,6 +394,7 @@ def test_stop_finishes_the_step_keeps_a_model_and_can_be_resumed(make_run: MakeR
     assert timeless(run.events())[1:] == expected[1:]
 
 
+@pytest.mark.slow
 def test_stop_in_a_later_epoch_keeps_the_best(make_run: MakeRun) -> None:
     run = make_run()
     for event in train(run, timing=EVERY_STEP):
@@ -423,6 +437,7 @@ def test_pause_holds_still_and_changes_nothing(make_run: MakeRun, whole: Run, mo
     assert same_weights(whole, run)
 
 
+@pytest.mark.slow
 def test_a_paused_run_can_be_stopped(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run()
     monkeypatch.setattr(time, "sleep", lambda seconds: run.request("stop"))
@@ -458,6 +473,7 @@ def bug(loss: torch.Tensor) -> torch.Tensor:
     raise ZeroDivisionError("who would have thought")
 
 
+@pytest.mark.slow_but("nan", "bug")
 @pytest.mark.parametrize(
     ("act", "words"),
     [
@@ -545,6 +561,7 @@ def test_a_changed_copy_in_two_splits_is_leakage_and_what_to_do_is_said(make_run
     assert run.status().state == "failed" and not (run.path / "last.pt").exists()
 
 
+@pytest.mark.slow
 def test_copies_in_a_split_that_was_drawn_here_are_moved_together_before_the_first_step(
     make_run: MakeRun, frame: pd.DataFrame
 ) -> None:
@@ -574,6 +591,7 @@ def test_copies_between_a_given_test_set_and_a_drawn_validation_set_are_refused(
         list(train(run))
 
 
+@pytest.mark.slow
 def test_allowed_leakage_is_warned_of_and_recorded_with_the_model_also_after_a_resume(
     make_run: MakeRun, frame: pd.DataFrame
 ) -> None:
@@ -594,6 +612,7 @@ def copied(frame: pd.DataFrame) -> None:
     assert cv2.imwrite(frame["path"][0], picture) and cv2.imwrite(frame["path"][31], picture[:, ::-1])
 
 
+@pytest.mark.slow
 def test_content_hashes_are_noted_in_the_manifest(make_run: MakeRun) -> None:
     run = make_run(training__epochs=1)
     list(train(run))
@@ -628,6 +647,7 @@ def test_a_run_that_is_trained_elsewhere_is_left_alone(make_run: MakeRun) -> Non
     assert run.events() == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_step_leaves_a_run_that_can_be_resumed(
     make_run: MakeRun, whole: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -644,6 +664,7 @@ def test_ctrl_c_in_a_step_leaves_a_run_that_can_be_resumed(
     assert same_weights(whole, run)
 
 
+@pytest.mark.slow
 def test_a_launcher_that_leaves_at_the_last_event_does_no_harm(make_run: MakeRun) -> None:
     run = make_run()
     training = train(run)
@@ -654,6 +675,7 @@ def test_a_launcher_that_leaves_at_the_last_event_does_no_harm(make_run: MakeRun
     assert run.status().state == "done"
 
 
+@pytest.mark.slow
 def test_events_that_no_longer_fit_on_the_disk_end_the_run_with_its_reason(
     make_run: MakeRun, whole: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

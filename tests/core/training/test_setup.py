@@ -60,6 +60,7 @@ def test_what_is_asked_for_is_not_measured(make_run: MakeRun, monkeypatch: pytes
     assert start["precision"] == asked and "measured" not in start and measured == []
 
 
+@pytest.mark.slow
 def test_a_resumed_run_computes_as_it_began_whatever_is_quicker_now(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     speeds(monkeypatch, 10.0, 30.0)
     whole, cut = make_run("whole", training__precision="auto"), make_run("cut", training__precision="auto")
@@ -114,6 +115,7 @@ def test_a_precision_that_this_device_lacks_is_not_kept(device: str, own: str, b
 # ---------------------------------------------------------------- compiled
 
 
+@pytest.mark.slow
 def test_a_compiler_that_fails_is_a_warning_and_the_training_goes_on(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

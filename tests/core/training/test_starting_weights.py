@@ -61,6 +61,7 @@ def test_what_was_loaded_is_in_the_first_event_and_the_card_also_after_a_resume(
     assert record.sha256 in loaded_weights(record) and str(tmp_path) not in loaded_weights(record)
 
 
+@pytest.mark.slow
 def test_a_run_that_an_earlier_version_began_can_be_resumed(make_run: MakeRun) -> None:
     run = make_run(training__epochs=2)
     training = train(run, timing=EVERY_STEP)
@@ -74,6 +75,7 @@ def test_a_run_that_an_earlier_version_began_can_be_resumed(make_run: MakeRun) -
     assert run.model_card().starting_weights is None and not run.model_card().pretrained
 
 
+@pytest.mark.slow
 def test_a_fork_begins_with_its_parents_weights(make_run: MakeRun) -> None:
     parent = make_run("parent", training__epochs=1)
     list(train(parent))

@@ -71,6 +71,7 @@ def test_steps_scores_and_thresholds_are_of_breasts(make: MakeRun, breasts: pd.D
     )
 
 
+@pytest.mark.slow_but("mixed-concat")
 @pytest.mark.parametrize("fusion", ["concat", "attention"])
 @pytest.mark.parametrize(
     "changes", [{}, {"training__imbalance": "sampler", "augmentation__mixup": 0.4}], ids=["plain", "mixed"]
@@ -89,6 +90,7 @@ def test_a_run_that_was_cut_off_ends_as_one_that_was_not(make: MakeRun, fusion: 
     assert (cut.path / "predictions" / "val.csv").read_text() == (whole.path / "predictions" / "val.csv").read_text()
 
 
+@pytest.mark.slow_but("attention")
 @pytest.mark.parametrize("fusion", ["mean", "max", "attention", "concat"])
 def test_a_head_on_stored_features_has_the_losses_of_stepping_the_network(make: MakeRun, fusion: str) -> None:
     first = make("first", model__views=1, training__epochs=1)
@@ -104,6 +106,7 @@ def test_a_head_on_stored_features_has_the_losses_of_stepping_the_network(make: 
     np.testing.assert_allclose(found[True], found[False], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_augmented_copies_are_stored_by_image_and_chosen_by_breast(make: MakeRun) -> None:
     first = make("first", model__views=1, training__epochs=1)
     list(train(first))
@@ -114,6 +117,7 @@ def test_augmented_copies_are_stored_by_image_and_chosen_by_breast(make: MakeRun
     assert run.status().state == "done"
 
 
+@pytest.mark.slow
 def test_checkpointing_gives_the_same_losses(make: MakeRun) -> None:
     plain, saving = make("plain"), make("saving", model__gradient_checkpointing="true")
     for run in (plain, saving):
@@ -121,6 +125,7 @@ def test_checkpointing_gives_the_same_losses(make: MakeRun) -> None:
     np.testing.assert_allclose(losses(saving), losses(plain), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_unreadable_image_is_a_missing_view_and_is_listed(make: MakeRun, breasts: pd.DataFrame) -> None:
     gone = breasts.loc[breasts["split"] == "val", "path"].iloc[1]
     Path(gone).write_bytes(b"no image at all")
@@ -140,6 +145,7 @@ def test_partners_of_blended_images_are_of_the_same_view_of_the_reversed_batch()
     assert partners(6, slots, views, device).tolist() == [3, 5, 2, 0, 0, 1]
 
 
+@pytest.mark.slow
 def test_the_first_batch_is_shown_in_whole_breasts(make: MakeRun, breasts: pd.DataFrame) -> None:
     run = make("run")
     list(train(run))

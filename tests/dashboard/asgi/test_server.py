@@ -40,6 +40,7 @@ def test_nothing_of_gradio_is_built_before_it_is_asked_for() -> None:
     assert server.LazyGradio()._app is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 def test_the_server_asks_for_as_many_open_files_as_it_may_have() -> None:
     code = (

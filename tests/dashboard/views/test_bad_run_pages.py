@@ -43,6 +43,16 @@ def choose(run: Run) -> None:
 CASES = [*DAMAGED.items(), *IRREGULAR.items()]
 
 
+@pytest.mark.slow_but(
+    "config too deep",
+    "status of 401 digits",
+    "evaluation too deep",
+    "model too deep",
+    "predictions no table",
+    "note is a device",
+    "status is a pipe",
+    "manifest is a pipe",
+)
 @pytest.mark.parametrize(("spoil", "named"), [case for _, case in CASES], ids=[name for name, _ in CASES])
 def test_one_bad_run_is_a_row_with_its_reason_and_can_be_deleted(run: Run, bad: Run, spoil: Spoil, named: str) -> None:
     newest(spoil)(bad.path)
@@ -64,6 +74,7 @@ SOME_IRREGULAR = [
 ]
 
 
+@pytest.mark.slow_but("home", "runs", "evaluate")
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_opens_with_a_dozen_bad_runs_among_which_is_the_newest(run: Run, bad: Run, page: str) -> None:
     for number, (_, (spoil, _)) in enumerate([*DAMAGED.items(), *IRREGULAR.items()]):
@@ -75,6 +86,18 @@ def test_every_page_opens_with_a_dozen_bad_runs_among_which_is_the_newest(run: R
     assert UNEXPECTED not in texts(app)
 
 
+@pytest.mark.slow_but(
+    "train-status of 401 digits",
+    "train-status is a pipe",
+    "train-manifest is a pipe",
+    "runs-model too deep",
+    "runs-events is a pipe",
+    "evaluate-evaluation too deep",
+    "evaluate-predictions lead elsewhere",
+    "explain-predictions no table",
+    "explain-config of aliases",
+    "test_image-note is a device",
+)
 @pytest.mark.parametrize("name", [*SOME, *SOME_IRREGULAR])
 @pytest.mark.parametrize("page", ["train", "runs", "evaluate", "explain", "test_image"])
 def test_a_page_opens_with_a_bad_run_chosen(run: Run, bad: Run, page: str, name: str) -> None:
@@ -85,6 +108,14 @@ def test_a_page_opens_with_a_bad_run_chosen(run: Run, bad: Run, page: str, name:
     assert UNEXPECTED not in texts(app)
 
 
+@pytest.mark.slow_but(
+    "status too deep-Curves",
+    "evaluation opened many-Figures",
+    "config of aliases-Settings",
+    "config of aliases-Fork",
+    "events is a pipe-Name and note",
+    "status too deep-Delete",
+)
 @pytest.mark.parametrize("part", ["Curves", "Figures", "Settings", "Fork", "Name and note", "Delete"])
 @pytest.mark.parametrize("name", ["status too deep", "events is a pipe", "config of aliases", "evaluation opened many"])
 def test_each_part_of_the_runs_page_opens_with_a_bad_run(run: Run, bad: Run, part: str, name: str) -> None:
@@ -179,6 +210,7 @@ def test_a_run_that_is_a_link_is_deleted_as_a_link_from_the_page(run: Run) -> No
 ODD_NAMES = [b"\xff", b"run-\xe9t\xe9", b"new\nline", b"tab\t", b"\x1b[31mred", "‮evil".encode(), "ümlaut".encode(), b"a" * 200]
 
 
+@pytest.mark.slow_but("home", "runs")
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems take UTF-8 names only")
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_opens_with_runs_of_odd_names(run: Run, page: str) -> None:

@@ -23,6 +23,7 @@ def warned(view: str) -> bool:
     return False
 
 
+@pytest.mark.slow_but("train-card0-True", "runs-card1-False", "runs-card0-True", "evaluate-card2-True", "explain-card1-False")
 @pytest.mark.parametrize(("card", "expected"), [({"chance": "x"}, True), ({"chance": ""}, False), ({"threshold": 1.0}, True)])
 @pytest.mark.parametrize("view", ["train", "runs", "evaluate", "explain"])
 def test_every_page_says_it_or_none_does(run: Run, view: str, card: dict[str, object], expected: bool) -> None:
@@ -35,6 +36,7 @@ def test_every_page_says_it_or_none_does(run: Run, view: str, card: dict[str, ob
     assert warned(view) is expected
 
 
+@pytest.mark.slow_but("runs")
 @pytest.mark.parametrize("view", ["train", "runs", "evaluate"])
 def test_every_page_marks_the_metrics_of_a_run_whose_splits_leak(run: Run, view: str) -> None:
     update_card(run.path, {"chance": "", "leakage": "2 patients stand in several splits"})

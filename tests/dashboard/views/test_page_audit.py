@@ -48,6 +48,7 @@ def test_the_button_audits_and_the_page_shows_what_was_written(run: Run) -> None
     assert f"{found.images} images of {found.patients} patients" in texts(app)
 
 
+@pytest.mark.slow
 def test_words_figures_and_worst_cases_are_those_of_the_audit(audited: Run) -> None:
     app = open_page("explain")
     assert not app.exception and not app.error
@@ -66,6 +67,7 @@ def test_words_figures_and_worst_cases_are_those_of_the_audit(audited: Run) -> N
     assert "Energy inside the lesion" in tables(app) and format(method.metric("energy").value) in tables(app)
 
 
+@pytest.mark.slow
 def test_flagged_maps_are_listed_by_name(audited: Run) -> None:
     path = audit_path(audited, "val")
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -76,6 +78,7 @@ def test_flagged_maps_are_listed_by_name(audited: Run) -> None:
     assert app.dataframe[0].value["why"].tolist() == ["nothing at this layer speaks for malignant"]
 
 
+@pytest.mark.slow
 def test_an_audit_of_other_weights_is_said(audited: Run) -> None:
     path = audit_path(audited, "val")
     content = json.loads(path.read_text(encoding="utf-8"))

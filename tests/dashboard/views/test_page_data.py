@@ -82,6 +82,7 @@ def test_the_check_reports_a_leaking_patient(small: Path) -> None:
     assert "training refuses" in app.error[0].value
 
 
+@pytest.mark.slow
 def test_copies_stand_side_by_side_and_the_split_is_repaired_in_one_click(manifest: Path) -> None:
     for name, picture in {"p01_CC.png": textured_breast(1), "p05_CC.png": textured_breast(1)[:, ::-1]}.items():
         assert cv2.imwrite(str(manifest.parent / name), picture)
@@ -124,6 +125,7 @@ def endless(report: tasks.Report) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_check_can_be_stopped_and_goes_on_when_it_is_asked_for_again(small: Path) -> None:
     name = datasets.check_name(small)
     tasks.start_task(name, "Checking the data", endless)
@@ -139,6 +141,7 @@ def test_a_check_can_be_stopped_and_goes_on_when_it_is_asked_for_again(small: Pa
     assert not app.exception and "was stopped" not in texts(app)
 
 
+@pytest.mark.slow
 def test_filters_and_the_page_of_images_are_there_again_after_another_page(manifest: Path) -> None:
     app = open_page("data")
     app.button_group(key="data:label:widget").set_value("benign").run()
@@ -157,6 +160,7 @@ def test_filters_and_the_page_of_images_are_there_again_after_another_page(manif
     assert len(galleries(open_page("data"))["data:gallery"]) == 6, "the last page there is"
 
 
+@pytest.mark.slow
 def test_counts_by_other_columns_and_by_image_size(manifest: Path) -> None:
     frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
     frame.assign(density=["A", "B"] * 12, age=["45"] * 20 + [""] * 4).to_csv(manifest, index=False)

@@ -68,6 +68,7 @@ def test_the_score_is_the_predictor_s_own(run: Run) -> None:
     ] == "HiResCAM, last layer (2 × 2)"
 
 
+@pytest.mark.slow
 def test_the_test_set_is_offered_only_once_it_has_been_opened(run: Run) -> None:
     app = open_page("explain")
     assert app.button_group(key="explain:source:widget").options == ["Validation", "Upload"]
@@ -86,6 +87,7 @@ def test_filters_list_what_they_say(run: Run) -> None:
     assert app.selectbox(key="explain:image:widget").value == predictions["path"][nearest]
 
 
+@pytest.mark.slow
 def test_next_steps_through_the_list_and_the_choice_is_kept(run: Run) -> None:
     app = open_page("explain")
     first = app.selectbox(key="explain:image:widget").value
@@ -95,6 +97,7 @@ def test_next_steps_through_the_list_and_the_choice_is_kept(run: Run) -> None:
     assert open_page("explain").selectbox(key="explain:image:widget").value == second
 
 
+@pytest.mark.slow_but("gradcam", "layercam")
 @pytest.mark.parametrize("method", ["gradcam", "gradcam++", "hirescam", "layercam", "eigencam"])
 def test_every_method_gives_a_picture(run: Run, method: str) -> None:
     from core.gradcam import METHODS
@@ -127,6 +130,7 @@ def test_saving_writes_the_overlay_into_the_run(run: Run) -> None:
     assert picture is not None and picture.shape == (1024, 1024, 3)
 
 
+@pytest.mark.slow
 def test_saving_the_list_says_what_could_not_be_read(run: Run) -> None:
     app = open_page("explain")
     listed = app.selectbox(key="explain:image:widget").options
@@ -189,6 +193,7 @@ def test_a_damaged_model_is_shown_as_its_text(run: Run) -> None:
     assert len(app.error) == 1
 
 
+@pytest.mark.slow
 def test_an_earlier_layer_is_offered_in_plain_words(run: Run) -> None:
     app = open_page("explain")
     layer = app.selectbox(key="explain:layer:widget")
@@ -197,6 +202,7 @@ def test_an_earlier_layer_is_offered_in_plain_words(run: Run) -> None:
     assert pictures(app)["panels"][1]["detail"] == "HiResCAM, stage 1 (4 × 4)"
 
 
+@pytest.mark.slow
 def test_the_map_can_lie_on_the_original_with_its_lesions(run: Run) -> None:
     preferences.set("explain:place", "original")
     preferences.set("explain:filter", "Malignant")
@@ -211,6 +217,7 @@ def test_the_map_can_lie_on_the_original_with_its_lesions(run: Run) -> None:
     assert saved.name.endswith("-original.png") and picture is not None and picture.shape == (1024, 768, 3)
 
 
+@pytest.mark.slow
 def test_both_classes_are_shown_on_one_scale(run: Run) -> None:
     preferences.set("explain:target", "both")
     app = open_page("explain")
@@ -220,6 +227,7 @@ def test_both_classes_are_shown_on_one_scale(run: Run) -> None:
     assert shown["scale"][:2] == ["benign", "malignant"]
 
 
+@pytest.mark.slow
 def test_both_views_of_a_breast_stand_side_by_side(run: Run) -> None:
     app = open_page("explain")
     app.button_group(key="explain:beside:widget").set_value("view").run()
@@ -234,6 +242,7 @@ def test_both_views_of_a_breast_stand_side_by_side(run: Run) -> None:
     assert not pictures(app)["linked"]
 
 
+@pytest.mark.slow
 def test_two_runs_stand_side_by_side_each_with_its_own_score(run: Run, workspace: Path) -> None:
     second = workspace / "checkpoints" / "other"
     shutil.copytree(run.path, second)
@@ -271,6 +280,7 @@ def test_score_cam_works_in_the_background_and_is_shown_when_it_is_done(run: Run
     assert pictures(app)["panels"][1]["detail"].startswith("Score-CAM, last layer")
 
 
+@pytest.mark.slow
 def test_score_cam_can_be_stopped_and_begun_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     import core.predict
 
@@ -294,6 +304,7 @@ def test_score_cam_can_be_stopped_and_begun_again(run: Run, monkeypatch: pytest.
     assert pictures(app)["panels"][1]["detail"].startswith("Score-CAM, last layer")
 
 
+@pytest.mark.slow
 def test_opacity_and_colours_are_as_they_were_left(run: Run) -> None:
     preferences.set("explain:opacity", 0.8)
     preferences.set("explain:colormap", "viridis")

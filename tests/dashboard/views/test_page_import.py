@@ -89,6 +89,7 @@ def test_a_collection_is_recognised_previewed_and_written_only_at_the_end(worksp
     assert imports.mine(imports.LOOK) is None, "the next import begins anew"
 
 
+@pytest.mark.slow
 def test_changed_options_ask_for_another_preview_before_anything_is_written(workspace: Path) -> None:
     app = looked(collection_trees.vindr(workspace / "vindr"))
     app.selectbox(key="import:vindr:rule").set_value("birads-without-3").run()
@@ -102,6 +103,7 @@ def test_changed_options_ask_for_another_preview_before_anything_is_written(work
     assert set(read_manifest(workspace / "data" / "vindr.csv")["label_rule"]) == {"birads-without-3"}
 
 
+@pytest.mark.slow
 def test_what_folders_mean_is_asked_and_never_assumed(workspace: Path) -> None:
     app = looked(classes(workspace / "mine", "0", "1"))
     assert not app.exception and not app.error
@@ -150,6 +152,7 @@ def test_a_path_from_nowhere_and_the_way_back(workspace: Path) -> None:
     assert not app.exception and "import:look" in keys(app) and "import:write" not in keys(app)
 
 
+@pytest.mark.slow
 def test_every_file_that_is_left_out_has_its_reason_before_and_after_writing(workspace: Path) -> None:
     source = classes(workspace / "mine", "benign", "malignant")
     (source / "malignant" / "broken.png").write_bytes(b"\x89PNG broken")
@@ -289,6 +292,7 @@ def test_the_options_of_every_importer_are_drawn_and_pass_on_nothing_while_nothi
     assert not app.exception and len(app.session_state["passed"]) == len(app.toggle)
 
 
+@pytest.mark.slow
 def test_where_no_patient_is_known_the_import_the_card_the_check_and_train_say_so(workspace: Path) -> None:
     source = workspace / "mine"
     for label in ("benign", "malignant"):

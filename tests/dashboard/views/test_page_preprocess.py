@@ -92,6 +92,7 @@ def test_reset_can_be_undone(manifest: Path) -> None:
     assert draft_of(app).clip_limit == 4.0
 
 
+@pytest.mark.slow
 def test_the_draft_survives_a_page_change_and_a_new_session(manifest: Path) -> None:
     app = open_page("preprocess")
     app.slider(key="recipe:crop_margin").set_value(0.1).run()
@@ -270,6 +271,7 @@ def test_the_loupe_begins_at_the_lesion_that_the_data_set_knows(manifest: Path) 
     assert bench["lesions"] == [] and bench["spot"] == [x, y]
 
 
+@pytest.mark.slow
 def test_factory_settings_are_the_defaults_whatever_the_configuration_says_and_can_be_undone(manifest: Path) -> None:
     app = open_page("preprocess")
     assert next(each for each in app.button if each.label == "Factory settings").disabled

@@ -154,6 +154,7 @@ def test_a_damaged_run_says_its_problem_and_can_only_be_looked_at_renamed_or_del
         assert not open_with("tiny", part=part).exception
 
 
+@pytest.mark.slow
 def test_a_fork_is_made_with_what_was_changed_and_trains(run: Run) -> None:
     app = open_with("tiny", part="Fork")
     assert "starts from this one's best weights" in texts(app)

@@ -114,6 +114,7 @@ PAGES: dict[str, Callable[[], AppTest]] = {
 }
 
 
+@pytest.mark.slow_but("data images", "data problems", "preprocess", "inspect", "evaluate all images", "explain", "home")
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_shows_a_test_image_its_name_or_its_label(lab: Run, page: str) -> None:
     evaluate(lab, "val")
@@ -124,6 +125,7 @@ def test_no_page_shows_a_test_image_its_name_or_its_label(lab: Run, page: str) -
     assert accesses(lab.path) == ()
 
 
+@pytest.mark.slow_but("Data-data images")
 @pytest.mark.parametrize(("page", "view"), [("Data", "data images"), ("Preprocess", "preprocess"), ("Inspector", "inspect")])
 def test_the_switch_shows_them_and_is_recorded_first(lab: Run, page: str, view: str) -> None:
     app = PAGES[view]()
@@ -148,6 +150,7 @@ def test_the_switch_shows_them_and_is_recorded_first(lab: Run, page: str, view: 
     assert found_of(app, rows_of(lab, "test")) == set()
 
 
+@pytest.mark.slow
 def test_the_switch_of_one_page_is_not_that_of_another_and_does_not_outlive_the_visit(lab: Run) -> None:
     app = PAGES["data images"]()
     toggle(app).set_value(True).run()
@@ -157,6 +160,7 @@ def test_the_switch_of_one_page_is_not_that_of_another_and_does_not_outlive_the_
     assert toggle(app).value is False
 
 
+@pytest.mark.slow
 def test_pictures_are_recorded_once_a_session_and_their_number_is_right(lab: Run) -> None:
     app = PAGES["data images"]()
     toggle(app).set_value(True).run()
@@ -168,6 +172,7 @@ def test_pictures_are_recorded_once_a_session_and_their_number_is_right(lab: Run
     assert sum(each.images for each in pictures) == 20
 
 
+@pytest.mark.slow_but("data images", "preprocess")
 @pytest.mark.parametrize("view", ["data images", "preprocess", "inspect"])
 def test_where_it_cannot_be_recorded_nothing_is_shown(lab: Run, view: str, monkeypatch: pytest.MonkeyPatch) -> None:
     app = PAGES[view]()
@@ -189,6 +194,7 @@ def test_images_that_a_run_drew_for_its_test_set_are_hidden_where_the_manifest_h
         assert found_of(app, rows_of(lab, "test")) == set()
 
 
+@pytest.mark.slow
 def test_another_manifest_of_the_same_patients_shows_none_of_their_images(lab: Run) -> None:
     other = Path("data") / "other"
     other.mkdir()
@@ -207,6 +213,7 @@ def test_another_manifest_of_the_same_patients_shows_none_of_their_images(lab: R
     assert [each.images for each in accesses(lab.path) if each.kind == "labels"] == [21]
 
 
+@pytest.mark.slow
 def test_a_problem_names_no_test_file_until_it_is_switched_on(lab: Run) -> None:
     (TINY.parent / "p02_CC.png").write_bytes(b"\x89PNG broken")
     (TINY.parent / "p00_CC.png").write_bytes(b"\x89PNG broken too")
@@ -223,6 +230,7 @@ def test_a_problem_names_no_test_file_until_it_is_switched_on(lab: Run) -> None:
     assert any("p02_CC.png" in each for each in told) and any("p05_CC.png" in each for each in told)
 
 
+@pytest.mark.slow_but("False-preprocess", "True-inspect")
 @pytest.mark.parametrize("view", ["preprocess", "inspect"])
 @pytest.mark.parametrize("copied", [False, True])
 def test_a_typed_path_or_a_copy_of_a_test_file_is_recorded_and_shown_with_a_warning(lab: Run, view: str, copied: bool) -> None:
@@ -319,6 +327,7 @@ def test_the_tab_scores_no_test_file_where_it_cannot_be_recorded(lab: Run, monke
 # ---------------------------------------------------------------- after the opening, and recipes
 
 
+@pytest.mark.slow
 def test_what_is_looked_at_after_the_opening_is_recorded_too(lab: Run) -> None:
     evaluate(lab, "test", where="Evaluate")
     preferences.set("evaluate:split", "test")
@@ -330,6 +339,7 @@ def test_what_is_looked_at_after_the_opening_is_recorded_too(lab: Run) -> None:
     assert {("scored", "Evaluate"), ("labels", "Evaluate"), ("heatmaps", "Explain"), ("labels", "Explain")} <= found
 
 
+@pytest.mark.slow
 def test_a_recipe_that_is_saved_after_test_images_were_shown_is_recorded(lab: Run) -> None:
     app = PAGES["preprocess"]()
     app.toggle(key="recipe:pectoral").set_value(True).run()

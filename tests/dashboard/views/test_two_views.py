@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from builders.copied import copied
 from builders.evaluate_page import open_part
 from builders.lab_pages import draw_breast, open_page, texts
 from builders.tiny_run import make_run
@@ -17,11 +18,20 @@ from dashboard.asgi import gradio_tab
 from dashboard.views.evaluate import heatmap_thumbnails, parts
 
 
+@pytest.fixture(scope="module")
+def _evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two-views")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAMMOLAB_HOME", str(folder / "home"))
+        patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
+        evaluate(make_run(folder, "two", "model.views=2", "model.fusion=mean"), "val")
+    return folder
+
+
 @pytest.fixture
-def two(workspace: Path) -> Run:
-    made = make_run(workspace, "two", "model.views=2", "model.fusion=mean")
-    evaluate(made, "val")
-    return made
+def two(workspace: Path, _evaluated: Path) -> Run:
+    copied(_evaluated, workspace)
+    return Run.open(workspace / "checkpoints" / "two")
 
 
 def test_every_part_of_evaluate_is_of_breasts(two: Run) -> None:
@@ -33,6 +43,7 @@ def test_every_part_of_evaluate_is_of_breasts(two: Run) -> None:
             assert "there are no scores of single images" not in texts(app), name
 
 
+@pytest.mark.slow
 def test_a_case_is_shown_with_the_heatmap_of_its_breast(two: Run) -> None:
     from core.predict import Predictor
     from core.predict_breasts import heatmap_of, predict_breast_of
@@ -46,6 +57,7 @@ def test_a_case_is_shown_with_the_heatmap_of_its_breast(two: Run) -> None:
     assert heat.peak != pytest.approx(alone.peak, rel=1e-3), "the other view has its part in it"
 
 
+@pytest.mark.slow
 def test_explain_and_test_image_show_a_view_with_the_verdict_on_its_breast(two: Run, tmp_path: Path) -> None:
     app = open_page("explain")
     assert not app.exception and not app.error
@@ -65,6 +77,7 @@ def test_explain_and_test_image_show_a_view_with_the_verdict_on_its_breast(two: 
     assert "judged without its CC" in alone
 
 
+@pytest.mark.slow
 def test_the_report_speaks_of_breasts(two: Run) -> None:
     text = report(two).read_text(encoding="utf-8")
     assert "The model gives each breast a score" in text and "fused by mean" in text

@@ -41,6 +41,7 @@ def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("common")
 
 
+@pytest.mark.slow_but("jpeg", "resized", "mirrored", "cropped", "inverted", "rotated")
 @pytest.mark.parametrize("name", [name for name in ALTERATIONS if "combined" not in name])
 def test_an_altered_copy_is_found_and_nothing_else(
     tmp_path: Path, common: Path, name: str, monkeypatch: pytest.MonkeyPatch

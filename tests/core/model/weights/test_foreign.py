@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from builders.lively import lively
 from safetensors.torch import save_file
 from torch import nn
 
@@ -19,18 +20,6 @@ from core.model.weights import layouts, packages
 
 LITE = "tf_efficientnet_lite0"
 TOY = "mobilenetv2_035"
-
-
-def lively(network: nn.Module) -> nn.Module:
-    """With statistics of norms that are not the initial ones, as after a training."""
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, tensor in network.named_buffers():
-            if name.endswith("running_mean"):
-                tensor.normal_(0, 0.1)
-            elif name.endswith("running_var"):
-                tensor.uniform_(0.5, 1.5)
-    return network.eval()
 
 
 def built(name: str, path: Path) -> Classifier:
@@ -52,6 +41,7 @@ def state_of_package(prefix: str = "") -> dict[str, torch.Tensor]:
     return {prefix + name: tensor for name, tensor in torch.load(path, weights_only=True).items()}
 
 
+@pytest.mark.slow_but("densenet121", "efficientnet_b0")
 @pytest.mark.parametrize("name", ["resnet50", "densenet121", "efficientnet_b0", "efficientnet_b1"])
 def test_torchvisions_networks_give_the_scores_that_they_give_there(tmp_path: Path, name: str) -> None:
     models = pytest.importorskip("torchvision.models")
@@ -66,6 +56,7 @@ def test_torchvisions_networks_give_the_scores_that_they_give_there(tmp_path: Pa
     assert "second minus the first as malignant" in record.statement
 
 
+@pytest.mark.slow
 def test_torchvisions_densenets_of_before_2017_are_read(tmp_path: Path) -> None:
     theirs = timm.create_model("densenet121", num_classes=1).state_dict()
     old = {name.replace("norm1.", "norm.1.").replace("norm2.", "norm.2."): tensor for name, tensor in theirs.items()}
@@ -86,6 +77,7 @@ def test_efficientnet_pytorchs_networks_give_the_scores_that_they_give_there(tmp
     assert model.starting_weights is not None and model.starting_weights.layout == "efficientnet_pytorch"
 
 
+@pytest.mark.slow
 def test_an_image_encoder_beside_a_text_encoder_is_found_and_the_rest_is_said(tmp_path: Path) -> None:
     """As Mammo-CLIP's files are."""
     state = state_of_package("image_encoder.")
@@ -103,6 +95,9 @@ def test_an_image_encoder_beside_a_text_encoder_is_found_and_the_rest_is_said(tm
     assert record.loaded == record.wanted and record.unused == 42 and record.unused_names[0].startswith("text_encoder.")
 
 
+@pytest.mark.slow_but(
+    "state_dict-model.encoder.", "model-backbone.", "net-module.net.backbone.", "-feature_extractor.", "-encoder."
+)
 @pytest.mark.parametrize("prefix", ["encoder.", "backbone.", "model.encoder.", "module.net.backbone.", "feature_extractor."])
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", "net", ""])
 def test_wrappers_and_prefixes_of_trainers_come_off_foreign_names(tmp_path: Path, prefix: str, wrapper: str) -> None:
@@ -132,6 +127,7 @@ def test_the_statement_says_what_was_and_was_not_loaded(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow_but("1-classifier", "2-classifier.1", "1000-classifier.3")
 @pytest.mark.parametrize("place", ["classifier", "classifier.1", "classifier.3"])
 @pytest.mark.parametrize("classes", [1, 2, 1000])
 def test_a_head_is_kept_where_its_scores_can_be(tmp_path: Path, place: str, classes: int) -> None:
@@ -180,6 +176,19 @@ def test_another_networks_file_is_refused_and_the_nearest_architecture_named(
 ) -> None:
     make(tmp_path / "w.pth")
     with pytest.raises(MissingWeights, match=said):
+        build_model(ModelConfig(name=name, weights=str(tmp_path / "w.pth")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "name", "nearest"),
+    [(_torchvision_resnet101, "resnet50", "resnet101"), (_efficientnet_pytorch_b0, "resnet18", "tf_efficientnet_b0")],
+)
+def test_among_all_architectures_known_here_the_nearest_is_named(
+    tmp_path: Path, make: Callable[[Path], Any], name: str, nearest: str
+) -> None:
+    make(tmp_path / "w.pth")
+    with pytest.raises(MissingWeights, match=f"It fits {nearest} "):
         build_model(ModelConfig(name=name, weights=str(tmp_path / "w.pth")))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from builders.lively import lively
 from safetensors.torch import load_file, save_file
 
 from core.config import ModelConfig
@@ -23,14 +24,7 @@ NAME = "mobilenetv2_035"
 def colour() -> torch.nn.Module:
     """A colour network with 1000 classes, as weights files hold them, with statistics that are not the initial ones."""
     torch.manual_seed(3)
-    model = timm.create_model(NAME, pretrained=False)
-    with torch.no_grad():
-        for name, tensor in model.named_buffers():
-            if name.endswith("running_mean"):
-                tensor.normal_(0, 0.1)
-            elif name.endswith("running_var"):
-                tensor.uniform_(0.5, 1.5)
-    return model.eval()
+    return lively(timm.create_model(NAME, pretrained=False))
 
 
 @pytest.fixture
@@ -70,6 +64,7 @@ def test_the_file_gives_what_timm_itself_makes_of_it(weights_file: Path) -> None
             assert torch.equal(ours[name], tensor), name
 
 
+@pytest.mark.slow_but(".pth--model", ".pt-module.-state_dict", ".pth-_orig_mod.-None", ".pt-module.backbone.-model")
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", None])
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module.backbone.", ""])
 @pytest.mark.parametrize("suffix", [".pth", ".pt"])

@@ -14,6 +14,7 @@ from core.model import update_card
 from core.runs import Run
 
 
+@pytest.mark.slow
 def test_a_calibration_fitted_since_is_said(scored: Run) -> None:
     method = "temperature" if scored.model_card().calibration.fitted.method != "temperature" else "logistic"
     update_card(scored.path, {"calibration": to_plain(Calibration(method, slope=0.8, rows=20))})

@@ -72,6 +72,7 @@ def test_a_collection_is_previewed_and_evaluated_only_behind_a_tick(scored: Run,
     assert access_counts(scored.path) == {}
 
 
+@pytest.mark.slow
 def test_every_part_of_the_page_works_on_an_external_set(tested: Run) -> None:
     from dashboard.views.evaluate import parts
 
@@ -82,6 +83,7 @@ def test_every_part_of_the_page_works_on_an_external_set(tested: Run) -> None:
     assert "The manifest has no reader" in texts(app)
 
 
+@pytest.mark.slow
 def test_internal_and_external_stand_side_by_side(tested: Run) -> None:
     app = open_part("Internal and external")
     assert "own test set has not been evaluated" in texts(app)
@@ -95,6 +97,7 @@ def test_internal_and_external_stand_side_by_side(tested: Run) -> None:
     assert "Internal test and other" in texts(open_part("Internal and external"))
 
 
+@pytest.mark.slow
 def test_no_threshold_is_chosen_on_it_and_one_chosen_later_is_said(tested: Run) -> None:
     app = open_part("Choose a threshold")
     assert "never here" in texts(app) and "evaluate:freeze" not in keys(app)
@@ -105,6 +108,7 @@ def test_no_threshold_is_chosen_on_it_and_one_chosen_later_is_said(tested: Run) 
     assert button(app, "evaluate:freeze").disabled
 
 
+@pytest.mark.slow
 def test_labels_that_are_listed_are_an_access_to_the_set(tested: Run) -> None:
     choose_part("All images")
     assert not open_page("evaluate").error
@@ -113,6 +117,7 @@ def test_labels_that_are_listed_are_an_access_to_the_set(tested: Run) -> None:
     assert "labels shown" in tables(open_page("evaluate"))
 
 
+@pytest.mark.slow
 def test_a_name_of_another_set_is_refused_until_it_may_be_replaced(tested: Run, other: Path) -> None:
     frame = pd.read_csv(other, dtype=str, keep_default_na=False)
     frame.drop(index=[10, 11]).to_csv(other, index=False)
@@ -135,6 +140,7 @@ def test_a_collection_that_cannot_be_read_is_an_error_and_no_crash(scored: Run, 
     assert not open_page("evaluate").exception
 
 
+@pytest.mark.slow
 def test_scoring_again_needs_a_manifest_that_is_still_offered(tested: Run, other: Path) -> None:
     assert not button(open_page("evaluate"), "evaluate:again").disabled
     other.unlink()
@@ -142,6 +148,7 @@ def test_scoring_again_needs_a_manifest_that_is_still_offered(tested: Run, other
     assert not app.exception and button(app, "evaluate:again").disabled
 
 
+@pytest.mark.slow
 def test_images_of_the_set_open_in_explain(tested: Run) -> None:
     preferences.set("explain:source", SPLIT)
     app = open_page("explain")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from builders.evaluate_page import CURVES, wait_for_scoring
 from builders.lab_pages import button, figures, keys, open_page, tables, texts
 
@@ -33,6 +34,7 @@ def test_scoring_the_validation_set_is_one_press(run: Run) -> None:
     assert set(figures(app)) == CURVES
 
 
+@pytest.mark.slow
 def test_damaged_figures_are_named_and_one_press_makes_new_ones(scored: Run) -> None:
     path = scored.path / "evaluation.json"
     entries = json.loads(path.read_text(encoding="utf-8"))

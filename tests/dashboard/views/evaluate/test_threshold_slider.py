@@ -96,6 +96,7 @@ def test_breasts_and_patients_are_counted_as_such_at_a_threshold_of_their_own(sc
     assert data["grid"][data["frozen"]] == read_evaluation(scored, "val").levels[level].threshold
 
 
+@pytest.mark.slow
 def test_at_thresholds_by_view_the_page_counts_every_image_at_its_own(scored: Run) -> None:
     scores = read_evaluation(scored, "val").predictions
     of_view = {view: sorted(scores.loc[scores["view"] == view, "score"]) for view in ("CC", "MLO")}

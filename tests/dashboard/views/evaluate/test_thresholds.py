@@ -40,6 +40,7 @@ def test_freezing_changes_the_model_and_scores_validation_again(scored: Run) -> 
     assert read_evaluation(scored, "val").threshold == scored.model_card().threshold
 
 
+@pytest.mark.slow
 def test_thresholds_by_view_can_be_asked_for_and_a_view_with_too_few_patients_says_so(scored: Run) -> None:
     preferences.set("evaluate:per_view", True)
     app = open_part("Choose a threshold")
@@ -82,6 +83,7 @@ def test_what_is_frozen_now_is_shown_before_validation_is_scored_again(
     assert f"earlier threshold {stored.levels[level].threshold:.3f} (in use now: {now:.3f})" in captions
 
 
+@pytest.mark.slow
 def test_what_is_frozen_already_is_not_offered_again(scored: Run) -> None:
     app = open_part("Choose a threshold")
     assert "evaluate:freeze" not in keys(app)
@@ -95,6 +97,7 @@ def test_what_is_frozen_already_is_not_offered_again(scored: Run) -> None:
     assert "evaluate:freeze" not in keys(app)
 
 
+@pytest.mark.slow
 def test_after_the_test_set_was_opened_freezing_asks_to_be_recorded(opened: Run) -> None:
     preferences.set("evaluate:split", "val")
     preferences.set("evaluate:target", 0.5)

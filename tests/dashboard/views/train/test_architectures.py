@@ -45,6 +45,7 @@ def test_architectures_are_listed_once_unfolded_and_measured_in_the_background(
     assert "train:measure_all" not in keys(app)
 
 
+@pytest.mark.slow
 def test_our_own_network_has_no_fields_for_pretrained_ones_under_auto(data: Path) -> None:
     app = open_page("train")
     assert "training.freeze_epochs" not in _numbers(app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from builders.lab_pages import button, open_page, texts, wait_until
 
 from core.config import PRESETS, with_preset
@@ -23,6 +24,7 @@ def test_what_a_training_will_take_is_measured_or_said_not_to_be_known(data: Pat
     assert "about" in texts(app) and "at most" in texts(app) and "not known yet:" not in texts(app)
 
 
+@pytest.mark.slow
 def test_a_preset_has_an_estimate_once_anything_like_it_was_measured(data: Path) -> None:
     base, manifest = settings.current(), datasets.current_manifest()
     assert manifest is not None and forecast.presets(base, manifest) == {}

@@ -44,6 +44,9 @@ def test_what_will_be_trained_on_is_counted_before_the_start(data: Path) -> None
     assert "3 steps per epoch, up to 2 epochs." in texts(app)
 
 
+@pytest.mark.slow_but(
+    "model.name-resnet51-resnet50", "preprocessing.size-huge-Input size", "training.learning_rate--1.0-Learning rate"
+)
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
@@ -78,6 +81,7 @@ def test_a_leaking_manifest_is_refused_before_the_start(data: Path) -> None:
     assert button(app, "train:start").disabled
 
 
+@pytest.mark.slow
 def test_prepared_images_are_counted_and_deleted_with_one_button_unless_a_training_uses_them(
     run: Run, _trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +105,7 @@ def test_prepared_images_are_counted_and_deleted_with_one_button_unless_a_traini
     assert "**0 MB**" in texts(app) and button(app, "train:clear_cache").disabled
 
 
+@pytest.mark.slow_but("True")
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_run_can_be_started_in_a_process_of_its_own(data: Path, monkeypatch: pytest.MonkeyPatch, begun: bool) -> None:
     started: list[tuple[str, bool]] = []
@@ -119,6 +124,7 @@ def test_a_run_can_be_started_in_a_process_of_its_own(data: Path, monkeypatch: p
         assert started[1:] == [("detached", True)]
 
 
+@pytest.mark.slow
 def test_presets_fill_the_form_in_and_the_one_it_shows_is_marked(data: Path) -> None:
     app = open_page("train")
     assert app.button_group(key="train:preset").value == "standard"

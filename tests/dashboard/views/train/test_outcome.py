@@ -18,6 +18,7 @@ from core.training.trainer import Trainer
 from dashboard.state import preferences, run_actions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "kind", "said"),
     [
@@ -62,6 +63,7 @@ ENDINGS = {
 }
 
 
+@pytest.mark.slow_but("disk full-False")
 @pytest.mark.parametrize(
     ("name", "writable"),
     [

@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 
+import pytest
 from builders.lab_pages import button, keys, open_page, pretend_running, set_status, wait_for_job, wait_until
 
 from core.runs import Run
@@ -42,6 +43,7 @@ def test_the_sidebar_says_what_the_current_run_does_and_what_a_waiting_one_waits
     assert "tiny · waiting for b0 and 2 more on cpu" in model()
 
 
+@pytest.mark.slow
 def test_a_waiting_run_can_be_taken_out_of_the_line_and_started_again(data: Path) -> None:
     with Ticket("cpu", "the other"):
         app = open_page("train")
@@ -58,6 +60,7 @@ def test_a_waiting_run_can_be_taken_out_of_the_line_and_started_again(data: Path
     assert wait_for_job().status().state == "done"
 
 
+@pytest.mark.slow
 def test_a_waiting_run_says_whose_training_it_waits_for_and_can_begin_without_waiting(data: Path, tmp_path: Path) -> None:
     other = tmp_path / "another lab" / "checkpoints" / "mnv2"
     other.mkdir(parents=True)
