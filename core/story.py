@@ -29,6 +29,7 @@ from core.wording import OPTIMISTIC, counted, duration, number
 FILE = "story.json"
 KINDS = ("data", "preprocessing", "training", "roc", "correct", "error", "live")
 LONGEST = 400  # characters of a sentence
+CHANCE = 0.5  # AUC
 _TITLES = {
     "data": "What the network learned from",
     "preprocessing": "What the network sees",
@@ -176,9 +177,9 @@ def _roc(run: Run) -> Slide | None:
     confidence = run.config().evaluation.confidence
     area = auc_interval(malignant, rows["score"], rows["patient_id"], confidence=confidence)
     where = "test images, which it had not seen" if split == "test" else f"validation images ({OPTIMISTIC})"
-    return _slide(
-        "roc", f"The area under the curve is {area} on {where}. {caught(rows, threshold)}", split=split, threshold=threshold
-    )
+    doubt = "" if area.low > CHANCE else " So it is not shown to be better than chance."
+    sentence = f"The area under the curve is {area} on {where}.{doubt} {caught(rows, threshold)}"
+    return _slide("roc", sentence, split=split, threshold=threshold)
 
 
 def scored(run: Run, split: str) -> pd.DataFrame:

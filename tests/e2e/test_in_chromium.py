@@ -30,6 +30,7 @@ PAGES = {
     "evaluate": "Evaluate",
     "explain": "Explain",
     "test_image": "Test image",
+    "present": "Present",
 }
 pytestmark = MARKS
 

@@ -55,6 +55,8 @@ def show() -> None:
                     "evaluate",
                     "Evaluate",
                 )
+            if st.button("Present it", icon=":material/slideshow:", key="home:present", help=pages.PAGES["present"].about):
+                pages.go_to("present")
         with right, notices.errors_shown():
             example.show(run)
     _workflow(manifest is not None, run)

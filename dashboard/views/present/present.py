@@ -23,7 +23,8 @@ def show() -> None:
     """The chosen run's slides, or what is needed before there can be any."""
     run = training_runs.current_run(with_model=True)
     if run is None:
-        components.nothing_trained("A presentation tells of a trained model, from its own records.", with_model=True)
+        with components.page("Present", pages.PAGES["present"].about):
+            components.nothing_trained("A presentation tells of a trained model, from its own records.", with_model=True)
         return
     every = story(run, closed=closed_paths(run))
     if preferences.get("present:edit", False):

@@ -18,7 +18,7 @@ from dashboard.views.runs import run_table
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="named pipes and devices are POSIX's")
 
-PAGES = ["home", "data", "inspect", "preprocess", "train", "runs", "evaluate", "explain", "test_image"]
+PAGES = ["home", "data", "inspect", "preprocess", "train", "runs", "evaluate", "explain", "test_image", "present"]
 UNEXPECTED = "Something unexpected"
 
 

@@ -111,10 +111,13 @@ PAGES: dict[str, Callable[[], AppTest]] = {
     "explain": explain("image"),
     "explain audit": explain("audit"),
     "test image": lambda: open_page("test_image"),
+    "present": lambda: open_page("present"),
 }
 
 
-@pytest.mark.slow_but("data images", "data problems", "preprocess", "inspect", "evaluate all images", "explain", "home")
+@pytest.mark.slow_but(
+    "data images", "data problems", "preprocess", "inspect", "evaluate all images", "explain", "home", "present"
+)
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_shows_a_test_image_its_name_or_its_label(lab: Run, page: str) -> None:
     evaluate(lab, "val")

@@ -209,3 +209,42 @@ test("a chart takes the values of the slider's step, in its traces and at places
   place(root, 1)
   assert.deepEqual(root._shown, { traces: [{ x: [1] }, { x: [6] }], layout: { shapes: [{ x0: 0.2, x1: 0 }] } })
 })
+
+// ---------------------------------------------------------------- presentation
+
+test("arrow keys turn the slides, but not in a field or on a slider, nor once the slides are gone", () => {
+  const listeners = {}
+  const window = { innerHeight: 731, addEventListener: (name, call) => (listeners[name] = call) }
+  const document = { addEventListener: (name, call) => (listeners[name] = call) }
+  const { component } = load(["keys"], ["component"], { window, document })
+  const root = element()
+  const turned = []
+  const heights = []
+  const draw = (height) =>
+    component({
+      data: { height },
+      parentElement: root,
+      setTriggerValue: (name, value) => turned.push(value),
+      setStateValue: (name, value) => heights.push(value),
+    })
+  const press = (key, field = false, more = {}) =>
+    listeners.keydown({ key, target: { closest: () => field }, preventDefault: () => {}, ...more })
+  draw(null)
+  draw(740)
+  assert.deepEqual(heights, [740], "told once, and not what is known")
+  press("ArrowRight")
+  press("ArrowLeft")
+  press("Escape")
+  press("ArrowRight", true)
+  press("ArrowRight", false, { ctrlKey: true })
+  press("a")
+  assert.deepEqual(turned, ["next", "previous", "end"])
+  window.innerHeight = 1080
+  listeners.resize()
+  assert.deepEqual(heights, [740, 1080])
+  root.isConnected = false
+  press("ArrowRight")
+  window.innerHeight = 500
+  listeners.resize()
+  assert.deepEqual([turned.length, heights.length], [3, 2])
+})
