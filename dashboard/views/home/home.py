@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
+from core.config import PRESETS, with_preset
 from core.errors import LabError
 from core.runs import Run
 from core.runs.test_set.provenance import read_entries
 from core.wording import counted, number, plain
-from dashboard.state import datasets, machine, preferences, settings, training_runs
+from dashboard.cache import results
+from dashboard.state import datasets, machine, preferences, run_actions, settings, training_runs
 from dashboard.state.run_states import state_of
 from dashboard.ui import background, components, notices, pages
 from dashboard.ui.components import Metric
@@ -36,12 +40,10 @@ def show() -> None:
     if active:
         st.fragment(training_now, run_every=2.0)()
     if run is None:
-        demo_step() if manifest is None else _step(
-            "Train a first model",
-            "The data is there. The small network trains in minutes on a laptop.",
-            "train",
-            "Train a model",
-        )
+        if manifest is None:
+            demo_step()
+        elif not active:
+            first_model(manifest)
     else:
         with st.container(key="narrow_stack_home"):
             left, right = st.columns([2, 3])
@@ -80,7 +82,7 @@ def _data_card() -> Metric:
 def training_now() -> None:
     """Every run that is trained, paused or waiting: its progress, its loss curve, and a link."""
     from core.plots import METRIC_TITLES
-    from dashboard.cache import results, run_monitor
+    from dashboard.cache import run_monitor
 
     active = training_runs.active_runs()
     if not active:
@@ -108,6 +110,43 @@ def training_now() -> None:
                 components.chart(followed.loss(160), f"home:loss:{run.name}", subject=run.name, alt=f"Loss of {run.name}")
     if len(active) > 3:
         st.caption(f"And {len(active) - 3} more, on the Runs page.")
+
+
+def first_model(manifest: Path) -> None:
+    """The step to a first model: of the demo set in one click, of one's own images with the form."""
+    if not datasets.current_is_synthetic():
+        words = "The data is there. Fine-tuning a network from ImageNet weights is where to start with real images."
+        _step("Train a first model", words, "train", "Train a model")
+        return
+    with st.container(border=True):
+        st.markdown("## Next: train a first model", anchors=False)
+        st.markdown(
+            "The demo set is there. One click trains the small network on it, in a minute or two; its curve appears here, "
+            "then an example with its heatmap."
+        )
+        with st.container(horizontal=True):
+            if st.button("Train the demo model", type="primary", icon=":material/play_arrow:", key="home:first"):
+                with notices.errors_shown():
+                    train_demo(manifest)
+                    st.rerun()
+            if st.button("Choose the settings first", icon=":material/tune:", key="home:settings"):
+                pages.go_to("train")
+
+
+def train_demo(manifest: Path) -> Run:
+    """Start the preset for a quick demonstration on this data set.
+
+    Raises:
+        LabError: it cannot be started.
+    """
+    base = with_preset(settings.current(), PRESETS["quick"])
+    data = base.data.model_copy(update={"manifest": manifest})
+    config = base.model_copy(update={"data": data, "checkpoints": settings.checkpoints()})
+    run = Run.create(config, datasets.manifest_frame(manifest))
+    run_actions.start_training(run)
+    training_runs.set_current_run(run.name)
+    results.watch_run(run)
+    return run
 
 
 def _step(title: str, text: str, page: str, action: str) -> None:

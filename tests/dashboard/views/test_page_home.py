@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from core.errors import BadManifest
 from core.evaluate import evaluate
 from core.runs import Run
-from dashboard.state import datasets, tasks
+from dashboard.state import datasets, run_actions, tasks, training_runs
 from dashboard.views.home import example
 
 
@@ -32,6 +32,22 @@ def test_with_data_and_no_run_the_next_step_is_training(manifest: Path) -> None:
     app = open_page()
     assert primary_labels(app) == ["Train a model"]
     assert "24 images" in [metric.value for metric in app.metric]
+
+
+def test_one_click_trains_the_demo_model_with_the_quick_preset(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.read_csv(manifest)
+    frame.assign(synthetic=True).to_csv(manifest, index=False)
+    started: list[Run] = []
+    monkeypatch.setattr(run_actions, "start_training", started.append)
+    app = open_page()
+    assert primary_labels(app) == ["Train the demo model"]
+    app.button(key="home:first").click().run()
+    assert not app.exception and not app.error
+    [run] = started
+    config = run.config()
+    assert (config.training.epochs, config.preprocessing.shape) == (6, (256, 160))
+    assert config.data.manifest == manifest and len(run.manifest()) == len(frame)
+    assert training_runs.current_run() is not None
 
 
 def test_every_page_says_that_it_is_for_research_only(workspace: Path) -> None:
