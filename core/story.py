@@ -161,7 +161,9 @@ def _training(run: Run) -> Slide | None:
     seconds = sum(event.get("seconds") or 0.0 for event in history.epochs.values())
     chosen = f" The best was epoch {card.best_epoch}" if best is not None else ""
     chosen += f", with an AUC of {number(area)} on validation images ({OPTIMISTIC})." if chosen and area is not None else ""
-    return _slide("training", f"The network saw its images {counted(last, 'time')} over {duration(seconds)}.{chosen}")
+    return _slide(
+        "training", f"The network went through its training images {counted(last, 'time')}, in {duration(seconds)}.{chosen}"
+    )
 
 
 def _roc(run: Run) -> Slide | None:

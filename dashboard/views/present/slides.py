@@ -22,6 +22,7 @@ from dashboard.ui.image_components import Tile, label_color
 from dashboard.views.evaluate import heatmap_thumbnails
 
 TILES, COLUMNS = 12, 6
+FONT = 20  # px
 SPEEDS = {"1 epoch a second": 1.0, "2": 2.0, "5": 5.0}
 
 
@@ -83,11 +84,16 @@ def training(run: Run, slide: Slide, height: int) -> None:
         room: dict[str, Any] = {"span": "planned", "height": height - 60}
         left, right = st.columns(2)
         with left:
-            components.chart(loss_figure(history, **room), "present:loss", alt=f"Loss of {run.name}")
+            components.chart(large(loss_figure(history, **room)), "present:loss", alt=f"Loss of {run.name}")
         with right:
-            components.chart(metric_figure(history, ["auc"], **room), "present:auc", alt=f"AUC of {run.name}")
+            components.chart(large(metric_figure(history, ["auc"], **room)), "present:auc", alt=f"AUC of {run.name}")
 
     st.fragment(draw, run_every=0.4 if playing else None)()
+
+
+def large(figure: Any) -> Any:
+    """The chart with text that is read from the last row."""
+    return figure.update_layout(font={"size": FONT}, legend={"font": {"size": FONT}})
 
 
 def _epoch(event: StepEvent) -> float:
@@ -110,7 +116,7 @@ def curve(run: Run, slide: Slide, height: int) -> None:
         if abs(threshold - slide.threshold) > 5e-4:
             st.caption(f"Moved for the demonstration. {caught(rows, slide.threshold)}")
     with left:
-        figure = roc_figure(roc(malignant, rows["score"]), threshold=threshold, height=height)
+        figure = large(roc_figure(roc(malignant, rows["score"]), threshold=threshold, height=height))
         components.chart(figure, "present:roc", alt="ROC curve", subject=run.name)
 
 
