@@ -51,6 +51,7 @@ PREFIX = "MAMMOLAB_LESIONS_"
 SHARES = (0.125, 0.25, 0.5, 1.0)
 DRAWS = 5  # of the patients of a share below 1
 SMALL = 60  # images of the run that only carries the patch phase
+MEASURES = ["hit", "hit_exact", "energy"]
 TOLERANCE = 0.03  # of the longer side: 15 px where that has 500, as in the pointing game
 
 
@@ -75,8 +76,13 @@ def run() -> None:
     features = {name: _features(network, frame, config, results / f"{name}.npy") for name, network in networks.items()}
     print(curve(features, frame))
     held = films[(films["split"] == "test") & with_lesions(films) & (films["label"] == "malignant")].reset_index(drop=True)
-    for name, network in networks.items():
-        print(f"{name}: {pointing_game(network, features[name], frame, held, config)}", flush=True)
+    found = {name: pointing_game(network, features[name], frame, held, config) for name, network in networks.items()}
+    for name, table in found.items():
+        print(f"{name}: {_words(table)}", flush=True)
+    before, after = (table.set_index("path") for table in found.values())
+    both = before.index.intersection(after.index)
+    gap = after.loc[both, MEASURES] - before.loc[both, MEASURES]
+    print(f"difference: {_words(gap.assign(patient_id=before.loc[both, 'patient_id']), chance=False)}")
 
 
 def _config(more: list[str]) -> Config:
@@ -130,31 +136,48 @@ def _probe(features: NDArray[np.float32], labels: NDArray[np.bool_]) -> tuple[St
 
 
 def curve(features: dict[str, NDArray[np.float32]], frame: pd.DataFrame) -> str:
-    """AUC within folds by share of the other folds' patients, the difference of both networks, and a power law through it."""
+    """AUC within folds by share of the other folds' patients, the difference of both networks, and a power law through it.
+
+    Below all patients: means of the AUCs, differences and limits of several draws, whose scores together would be an ensemble.
+    """
     labels, patients, folds = (frame["label"] == "malignant").to_numpy(), frame["patient_id"], frame["fold"].to_numpy()
+    first, second = features.values()
     lines = ["| patients | " + " | ".join(features) + " | difference |", "| --- |" + " --- |" * (len(features) + 1)]
     means: dict[str, list[tuple[float, float]]] = {name: [] for name in features}
     for share in SHARES:
-        draws = DRAWS if share < 1 else 1
-        scores = {name: np.zeros(len(frame)) for name in features}
-        for fold in range(FOLDS):
-            others = patients[folds != fold].unique()
-            for draw in range(draws):
-                chosen = np.random.default_rng((SEED, fold, draw)).permutation(others)[: round(share * len(others))]
-                learns = (folds != fold) & patients.isin(chosen).to_numpy()
-                for name, seen in features.items():
-                    scaler, model = _probe(seen[learns], labels[learns])
-                    rank = model.decision_function(scaler.transform(seen[folds == fold]))
-                    scores[name][folds == fold] += rank / draws
+        found = []
+        for draw in range(DRAWS if share < 1 else 1):
+            one, other = (_out_of_fold(seen, labels, patients, folds, share, draw) for seen in (first, second))
+            areas = [auc_interval(labels, each, patients, strata=folds, confidence=0.95) for each in (one, other)]
+            gap = compare_auc(labels, one, other, patients, strata=folds, confidence=0.95).difference
+            found.append([(each.value, each.low, each.high) for each in (*areas, gap)])
         count = round(share * patients.nunique() * (FOLDS - 1) / FOLDS)
-        areas = [auc_interval(labels, each, patients, strata=folds, confidence=0.95) for each in scores.values()]
-        first, second = scores.values()
-        gap = compare_auc(labels, first, second, patients, strata=folds, confidence=0.95).difference
-        row = [str(count), *map(str, areas), f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"]
-        lines.append("| " + " | ".join(row) + " |")
-        for name, area in zip(features, areas, strict=True):
-            means[name].append((count, area.value))
+        mean = np.mean(found, axis=0)
+        row = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in mean[:2]]
+        row.append("{:+.3f} [{:+.3f}, {:+.3f}]".format(*mean[2]))
+        lines.append("| " + " | ".join([str(count), *row]) + " |")
+        for name, (value, _, _) in zip(features, mean[:2], strict=True):
+            means[name].append((count, float(value)))
     return "\n".join([*lines, *(f"{name}: {_power_law(points)}" for name, points in means.items())])
+
+
+def _out_of_fold(
+    seen: NDArray[np.float32],
+    labels: NDArray[np.bool_],
+    patients: pd.Series,
+    folds: NDArray[np.int64],
+    share: float,
+    draw: int,
+) -> NDArray[np.float64]:
+    """Scores (N,) of each fold by a regression on a share of the other folds' patients."""
+    scores = np.zeros(len(labels))
+    for fold in range(FOLDS):
+        others = patients[folds != fold].unique()
+        chosen = np.random.default_rng((SEED, fold, draw)).permutation(others)[: round(share * len(others))]
+        learns = (folds != fold) & patients.isin(chosen).to_numpy()
+        scaler, model = _probe(seen[learns], labels[learns])
+        scores[folds == fold] = model.decision_function(scaler.transform(seen[folds == fold]))
+    return scores
 
 
 def _power_law(points: list[tuple[float, float]]) -> str:
@@ -169,13 +192,12 @@ def _power_law(points: list[tuple[float, float]]) -> str:
 
 def pointing_game(
     network: Classifier, features: NDArray[np.float32], frame: pd.DataFrame, films: pd.DataFrame, config: Config
-) -> str:
-    """How often the peak of the class activation map of a regression on all images lies in the lesion of these films."""
+) -> pd.DataFrame:
+    """Where the class activation map of a regression on all images lies on these films: MEASURES and their chance, a row each."""
     scaler, model = _probe(features, (frame["label"] == "malignant").to_numpy())
     weights = torch.from_numpy((model.coef_[0] / scaler.scale_).astype(np.float32))
     cache = PreparedCache(cache_root(), config.preprocessing)
-    found: list[dict[str, float]] = []
-    people: list[str] = []
+    found: list[dict[str, object]] = []
     maps: list[torch.Tensor] = []
     handle = network.backbone.global_pool.register_forward_pre_hook(lambda module, inputs: maps.append(inputs[0]))
     try:
@@ -190,20 +212,21 @@ def pointing_game(
                 positive = torch.einsum("nchw,c->nhw", maps.pop(), weights).relu()[:, None]
                 large = torch.nn.functional.interpolate(positive, config.preprocessing.shape, mode="bilinear")[0, 0].numpy()
             if large.max() > 0:
-                found.append(localisation(large, lesion, breast, TOLERANCE * max(config.preprocessing.shape)))
-                people.append(str(row["patient_id"]))
+                measured = localisation(large, lesion, breast, TOLERANCE * max(config.preprocessing.shape))
+                found.append({**measured, "path": row["path"], "patient_id": row["patient_id"]})
     finally:
         handle.remove()
-    table = pd.DataFrame(found)
+    return pd.DataFrame(found)
+
+
+def _words(table: pd.DataFrame, *, chance: bool = True) -> str:
+    """Means with the limits of 95 % of resamples of patients."""
     rng = np.random.default_rng(SEED)
-    names = np.array(people)
-    groups = [table[names == name] for name in sorted(set(people))]
-    drawn = [pd.concat([groups[place] for place in rng.integers(len(groups), size=len(groups))]).mean() for _ in range(500)]
+    groups = [rows[MEASURES] for _, rows in table.groupby("patient_id")]
+    drawn = [pd.concat([groups[place] for place in rng.integers(len(groups), size=len(groups))]).mean() for _ in range(1000)]
     low, high = pd.DataFrame(drawn).quantile([0.025, 0.975]).to_numpy()
-    mean = table.mean()
-    parts = [
-        f"{name} {mean[name]:.3f} [{low[place]:.3f}, {high[place]:.3f}] (chance {mean[name + ':chance']:.3f})"
-        for place, name in enumerate(table.columns)
-        if name in ("hit", "hit_exact", "energy")
-    ]
+    parts = []
+    for place, name in enumerate(MEASURES):
+        beside = f" (chance {table[f'{name}:chance'].mean():.3f})" if chance else ""
+        parts.append(f"{name} {table[name].mean():.3f} [{low[place]:.3f}, {high[place]:.3f}]{beside}")
     return f"{len(table)} films of {len(groups)} patients: " + "; ".join(parts)
