@@ -193,7 +193,7 @@ def _power_law(points: list[tuple[float, float]]) -> str:
 def pointing_game(
     network: Classifier, features: NDArray[np.float32], frame: pd.DataFrame, films: pd.DataFrame, config: Config
 ) -> pd.DataFrame:
-    """Where the class activation map of a regression on all images lies on these films: MEASURES and their chance, a row each."""
+    """Where the activation map of a regression on all images lies on these films, a row each: MEASURES and their chance."""
     scaler, model = _probe(features, (frame["label"] == "malignant").to_numpy())
     weights = torch.from_numpy((model.coef_[0] / scaler.scale_).astype(np.float32))
     cache = PreparedCache(cache_root(), config.preprocessing)
