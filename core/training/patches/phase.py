@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.errors import BadRun, TrainingFailed
+from core.model.classifier import evaluating
 from core.runs.events import Event, PatchEpochEvent, PrepareEvent
 from core.training.checkpoint import PATCH_STATE, Checkpointer
 from core.training.control import ControlRequests
@@ -63,7 +64,8 @@ class PatchPhase:
         model, device = trainer.model, trainer.device.device
         model.check_input(images.size, images.size)
         model.unfreeze_backbone(phase.stages)
-        features = model.forward_features(torch.zeros(1, 1, images.size, images.size, device=device)).shape[1]
+        with evaluating(model), torch.no_grad():  # one patch in training mode would move BatchNorm's statistics
+            features = model.forward_features(torch.zeros(1, 1, images.size, images.size, device=device)).shape[1]
         with seeded(step_seed(self.seed, _STREAM, 0)):
             self.head = nn.Linear(features, len(CLASSES)).to(device)
             nn.init.normal_(self.head.weight, std=0.01)

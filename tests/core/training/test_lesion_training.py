@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -24,7 +26,8 @@ from core.runs import Run
 from core.training.localization import Localization, localization_loss
 from core.training.loop import train
 from core.training.patches.images import CLASSES, UNKNOWN, PatchImages
-from core.training.patches.phase import patch_loss
+from core.training.patches.phase import PatchPhase, patch_loss
+from core.training.phases import patch_phase
 
 MakeRun = Callable[..., Run]
 SPOT = 4  # px: side of the bright spot in malignant toy images
@@ -183,6 +186,16 @@ def killed(run: Run, after: int) -> None:
         if event["type"] == "prepare" and event.get("what") == "patches" and event["done"] > after:
             events.close()  # type: ignore[attr-defined]
             return
+
+
+def test_a_patch_phase_begins_with_the_batch_norm_statistics_that_the_network_has(patches: PatchImages, tmp_path: Path) -> None:
+    config = toy_config(tmp_path, **(PATCHES | NETWORK))
+    model = build_model(config.model)
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    device = SimpleNamespace(device=torch.device("cpu"), type="cpu", use_grad_scaler=False)
+    trainer = SimpleNamespace(config=config, model=model, device=device)
+    PatchPhase(trainer, replace(patches, size=32), patch_phase(config.training, pretrained=False))  # type: ignore[arg-type]
+    assert model.training and all(torch.equal(before[name], buffer) for name, buffer in model.named_buffers())
 
 
 @pytest.mark.parametrize("after", [1, 4])
