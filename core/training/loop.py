@@ -162,7 +162,8 @@ class _TrainingLoop:
         states = setup.states
         if not self.config.training.lesions.patch_epochs or (states is not None and PATCH_STATE not in states):
             return False
-        images = yield from patch_images(self.logger, trainer.rows, self.config, self.timing, self.world)
+        resumed = states is not None
+        images = yield from patch_images(self.logger, trainer.rows, self.config, self.timing, self.world, resumed=resumed)
         if images is None:
             return True
         plan = patch_phase(self.config.training, pretrained=self.state.pretrained, stages=len(setup.model.stages()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +18,13 @@ import torch
 from builders.toy_training import EVERY_STEP, draw_frame, toy_config
 
 from core.config import AugmentationConfig
-from core.data import augment, write_manifest
+from core.data import augment, read_manifest, write_manifest
 from core.data.cache import PreparedCache
 from core.data.lesion_masks import PlacedLesion
-from core.errors import BadConfig, LabError, NotEnoughData, TrainingFailed
+from core.errors import BadConfig, BadManifest, LabError, NotEnoughData, TrainingFailed
 from core.model import build_model
 from core.runs import Run
+from core.runs.forking import fork
 from core.training.localization import Localization, localization_loss
 from core.training.loop import train
 from core.training.patches.images import CLASSES, UNKNOWN, PatchImages
@@ -258,6 +260,62 @@ def test_a_copy_of_a_validation_image_is_no_patch(make_run: MakeRun, frame: pd.D
     list(train(run))
     used = run.patch_rows()
     assert used is not None and "q05" not in set(used["patient_id"]) and len(used) == 11
+
+
+def test_a_patient_of_whom_another_image_is_validated_is_left_out_of_the_patches(
+    make_run: MakeRun, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    patients = [f"q{min(number, 10):02}" for number in range(12)]
+    path = other_manifest(tmp_path, patient_id=patients)
+    rows = read_manifest(path)
+    rows.loc[11, "lesions"] = ""  # of q10, whose other image has a lesion
+    write_manifest(rows, path)
+    judged = frame.loc[frame["split"] == "val", "path"].iloc[0]
+    (path.parent / "images" / "11.png").write_bytes(Path(judged).read_bytes())
+    run = make_run("run", training__epochs=1, training__lesions__patch_manifest=path.as_posix())
+    events = list(train(run))
+    assert any(event["type"] == "warning" and "1 image left out" in event["message"] for event in events)
+    used = run.patch_rows()
+    assert used is not None and set(used["patient_id"]) == {f"q{number:02}" for number in range(10)}
+
+
+def test_what_an_attempt_without_a_checkpoint_chose_is_chosen_again(make_run: MakeRun, tmp_path: Path) -> None:
+    path = other_manifest(tmp_path)
+    run = make_run("run", training__epochs=1, training__lesions__patch_manifest=path.as_posix())
+    write_manifest(read_manifest(path).iloc[:5].assign(lesions="no list", content_hash=""), run.path / "patches.csv")
+    list(train(run))
+    used = run.patch_rows()
+    assert used is not None and len(used) == 12
+
+
+def test_a_resumed_patch_phase_needs_the_record_of_its_images(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("run", training__lesions__patch_manifest=other_manifest(tmp_path).as_posix())
+    killed(run, 1)
+    (run.path / "patches.csv").unlink()
+    with pytest.raises(TrainingFailed, match=r"patches.csv: expected the images that this run cuts patches from"):
+        list(train(run, resume=True))
+
+
+def test_a_fork_knows_what_the_patch_phases_before_it_have_seen(make_run: MakeRun, tmp_path: Path) -> None:
+    path = other_manifest(tmp_path)
+    run = make_run("run", training__epochs=1, training__lesions__patch_manifest=path.as_posix())
+    list(train(run))
+    child = fork(fork_with_model(run, "child"), name="grandchild")
+    seen = child.seen_rows()
+    assert child.patch_rows() is None and set(seen["patient_id"]) >= {f"q{number:02}" for number in range(12)}
+    assert (seen.loc[seen["patient_id"].str.startswith("q"), "split"] == "train").all()
+    child.delete()
+    (run.path / "patches.csv").unlink()
+    with pytest.raises(BadManifest, match="nobody knows whom the network has seen"):
+        run.seen_rows()
+
+
+def fork_with_model(run: Run, name: str) -> Run:
+    """A fork that has a model already: that of the run."""
+    child = fork(run, name=name)
+    for file in ("model.safetensors", "model.json"):
+        shutil.copy(run.path / file, child.path / file)
+    return child
 
 
 def test_a_test_split_of_the_patches_manifest_stays_unseen(make_run: MakeRun, tmp_path: Path) -> None:
