@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.config import Config
+from core.data.batches import LESION_CELL
 from core.data.lesion_masks import lesion_mask
 from core.data.lesion_places import with_lesions
 from core.errors import BadConfig, BadManifest, NotEnoughData, UnreadableImage
@@ -31,7 +32,6 @@ from core.training.image_preparation import Rows
 from core.training.run_logger import RunLogger
 from core.training.timing import LoopTiming, Throttle
 
-CELL = 8  # px: lesions are stored in cells of this side, four to that of most networks' last map
 _TINY = 1e-6
 
 
@@ -79,15 +79,15 @@ class Localization:
 def lesion_cells(
     logger: RunLogger, rows: Rows, world: World, timing: LoopTiming
 ) -> Generator[Event, None, NDArray[np.uint8] | None]:
-    """Where the lesions of each malignant training image lie, in cells of CELL pixels, uint8 (N, h', w') of 0 and 1. Yields
-    "prepare" events. None: a stop was requested.
+    """Where the lesions of each malignant training image lie, in cells of LESION_CELL pixels, uint8 (N, h', w') of 0 and 1.
+    Yields "prepare" events. None: a stop was requested.
 
     Raises:
         BadManifest: what the manifest says of a lesion cannot be read.
         NotEnoughData: no malignant training image says where its lesion is.
     """
     height, width = rows.recipe.shape
-    found = np.zeros((len(rows.train), -(-height // CELL), -(-width // CELL)), np.uint8)
+    found = np.zeros((len(rows.train), -(-height // LESION_CELL), -(-width // LESION_CELL)), np.uint8)
     known = np.flatnonzero(with_lesions(rows.train) & (rows.train["label"] == "malignant").to_numpy())
     if not len(known):
         raise NotEnoughData(
@@ -102,8 +102,8 @@ def lesion_cells(
             mask = lesion_mask(row, image.matrix, image.original_shape, rows.recipe.shape)
         except (BadManifest, UnreadableImage) as error:
             raise BadManifest(f"{row['path']}: {error}") from error
-        padded = np.pad(mask, ((0, -height % CELL), (0, -width % CELL)))
-        found[place] = padded.reshape(found.shape[1], CELL, found.shape[2], CELL).any((1, 3))
+        padded = np.pad(mask, ((0, -height % LESION_CELL), (0, -width % LESION_CELL)))
+        found[place] = padded.reshape(found.shape[1], LESION_CELL, found.shape[2], LESION_CELL).any((1, 3))
         due, stop = world.broadcast(report.due(), logger.run.requested("stop"))
         if due:
             yield logger.event(PrepareEvent(type="prepare", done=done, total=len(known), what="lesions"))

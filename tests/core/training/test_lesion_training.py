@@ -153,7 +153,18 @@ def test_lesion_cells_move_with_the_image(change: tuple[bool, float, float, bool
     cells = np.zeros((16, 12), np.uint8)
     cells[3:7, 2:5] = 1
     moved = augment.apply(pixels, wanted).reshape(16, 8, 12, 8).mean((1, 3))
-    found = augment.move_mask(cells, wanted, 8)
+    found = augment.move_mask(cells, wanted, 8, (128, 96))
+    assert (found[moved > 0.9] == 1).all() and (found[moved < 0.1] == 0).all()
+
+
+def test_lesion_cells_move_with_an_image_whose_sides_are_no_multiple_of_theirs() -> None:
+    wanted = augment.Change(True, 0.0, 1.0, 0.0, 1.0)
+    pixels = np.zeros((35, 33), np.uint8)  # 5 x 5 cells, the last ones 3 and 1 pixel wide
+    pixels[8:16, 25:33] = 255
+    cells = np.zeros((5, 5), np.uint8)
+    cells[1, 3:5] = 1
+    moved = np.pad(augment.apply(pixels, wanted), ((0, 5), (0, 7))).reshape(5, 8, 5, 8).mean((1, 3))
+    found = augment.move_mask(cells, wanted, 8, (35, 33))
     assert (found[moved > 0.9] == 1).all() and (found[moved < 0.1] == 0).all()
 
 

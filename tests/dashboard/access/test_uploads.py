@@ -42,7 +42,8 @@ def test_the_folder_is_this_servers_and_gradio_uses_it() -> None:
 def test_what_a_killed_server_left_behind_is_gone_when_the_next_one_starts() -> None:
     code = (
         "import os; from dashboard.access import uploads; folder = uploads.open_folder(); "
-        "(folder / 'patient.dcm').write_bytes(b'identifiers'); (uploads.unpacking_folder() / 'a.dcm').write_bytes(b'identifiers'); "
+        "(folder / 'patient.dcm').write_bytes(b'identifiers'); "
+        "(uploads.unpacking_folder() / 'a.dcm').write_bytes(b'identifiers'); "
         "print(folder, flush=True); print(uploads.unpacking_folder(), flush=True); os._exit(9)"
     )
     killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60)
