@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from core.data.lesion_masks import lesion_mask
 from core.data.lesion_places import with_lesions
 from core.errors import BadConfig, BadManifest, NotEnoughData, UnreadableImage
 from core.model import Classifier
+from core.model.build import outline
 from core.model.classifier import evaluating
 from core.runs.events import Event, PrepareEvent
 from core.training.distributed import World
@@ -76,6 +78,36 @@ class Localization:
         return self.weight * localization_loss(maps, _last_weights(self._model), lesions).sum()
 
 
+def require_locatable(config: Config, train: pd.DataFrame) -> None:
+    """Refuse what this loss will refuse, before any image is prepared. `train`: the run's own training rows.
+
+    Raises:
+        BadConfig: settings do not go together, or the network has no class activation map.
+        NotEnoughData: no malignant training image says where its lesion is.
+    """
+    if not config.training.lesions.localization_weight:
+        return
+    _require_together(config)
+    _known(train)
+    try:
+        model = outline(config.model)
+        with torch.device("meta"):
+            _pool_of(model, config)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError):
+        return  # a step that cannot be outlined: the training finds out
+
+
+def _known(train: pd.DataFrame) -> NDArray[np.intp]:
+    """The malignant rows that say where their lesion is."""
+    known = np.flatnonzero(with_lesions(train) & (train["label"] == "malignant").to_numpy())
+    if not len(known):
+        raise NotEnoughData(
+            "training.lesions.localization_weight: no malignant training image says where its lesion is. Fill the column "
+            "lesions, lesion_masks or lesion_circles, or set the weight to 0."
+        )
+    return known
+
+
 def lesion_cells(
     logger: RunLogger, rows: Rows, world: World, timing: LoopTiming
 ) -> Generator[Event, None, NDArray[np.uint8] | None]:
@@ -88,12 +120,7 @@ def lesion_cells(
     """
     height, width = rows.recipe.shape
     found = np.zeros((len(rows.train), -(-height // LESION_CELL), -(-width // LESION_CELL)), np.uint8)
-    known = np.flatnonzero(with_lesions(rows.train) & (rows.train["label"] == "malignant").to_numpy())
-    if not len(known):
-        raise NotEnoughData(
-            "training.lesions.localization_weight: no malignant training image says where its lesion is. Fill the column "
-            "lesions, lesion_masks or lesion_circles, or set the weight to 0."
-        )
+    known = _known(rows.train)
     report = Throttle(timing.between_images)
     for done, place in enumerate(known, 1):
         row = {str(name): value for name, value in rows.train.iloc[place].items()}
@@ -112,21 +139,27 @@ def lesion_cells(
     return found
 
 
-def _pool_of(model: Classifier, config: Config) -> nn.Module:
-    """The layer that pools the last maps, where the last layer sees their mean and nothing else."""
-    name = "training.lesions.localization_weight"
+_NAME = "training.lesions.localization_weight"
+
+
+def _require_together(config: Config) -> None:
     for setting, on in (("augmentation.mixup", config.augmentation.mixup), ("compile", config.training.advanced.compile)):
         if on:
             where = setting if "." in setting else f"training.advanced.{setting}"
-            raise BadConfig(f"{name} and {where} do not go together. Switch one of them off")
+            raise BadConfig(f"{_NAME} and {where} do not go together. Switch one of them off")
     if config.model.views == 2 and config.model.fusion == "concat":
         raise BadConfig(
-            f"{name}: with model.fusion concat an image has no map of its own. Choose another fusion, or set it to 0"
+            f"{_NAME}: with model.fusion concat an image has no map of its own. Choose another fusion, or set it to 0"
         )
+
+
+def _pool_of(model: Classifier, config: Config) -> nn.Module:
+    """The layer that pools the last maps, where the last layer sees their mean and nothing else."""
+    _require_together(config)
     pool = getattr(cast(Any, model.backbone), "global_pool", None)
     if not isinstance(pool, nn.Module) or not _sees_the_mean(model, pool, config.preprocessing.shape):
         raise BadConfig(
-            f"{name}: the last layer of {model.name} does not see the mean of its last maps, so it has no class activation "
+            f"{_NAME}: the last layer of {model.name} does not see the mean of its last maps, so it has no class activation "
             "map. Choose such an architecture (tf_efficientnet_lite0, efficientnet_b0, resnet50, densenet121), or set it to 0"
         )
     return pool
@@ -144,6 +177,8 @@ def _sees_the_mean(model: Classifier, pool: nn.Module, shape: tuple[int, int]) -
     if len(found) != 1 or found[0].ndim != 4 or features.shape[1] != _last_weights(model).numel():
         return False
     mean = found[0].mean((2, 3))
+    if features.is_meta:  # an outline has shapes alone
+        return mean.shape == features.shape
     return mean.shape == features.shape and torch.allclose(mean, features, rtol=1e-3, atol=1e-5)
 
 

@@ -38,6 +38,26 @@ _FEWEST = 4  # images with a lesion
 _REMEDY = "Put the files back as they were and resume, or start a new run."
 
 
+def require_patches(config: Config, train: pd.DataFrame) -> None:
+    """Refuse what a patch phase will refuse, before any image is prepared. `train`: the run's own training rows.
+
+    Raises:
+        LabError: as `patch_images`.
+    """
+    lesions, shape = config.training.lesions, config.preprocessing.shape
+    if not lesions.patch_epochs:
+        return
+    if lesions.patch_size > min(shape):
+        raise BadConfig(
+            f"training.lesions.patch_size: a patch of {lesions.patch_size} pixels does not fit into prepared images of "
+            f"{shape[0]} x {shape[1]}. Choose at most {min(shape)}"
+        )
+    if lesions.patch_manifest:
+        _listed(Path(lesions.patch_manifest))
+    else:
+        _with_lesions(train, "training images")
+
+
 def patch_images(
     logger: RunLogger, rows: Rows, config: Config, timing: LoopTiming, world: World, *, resumed: bool
 ) -> Generator[Event, None, PatchImages | None]:
@@ -48,7 +68,6 @@ def patch_images(
     `resumed` goes by that file. The first process does it, for all.
 
     Raises:
-        BadConfig: a patch does not fit into a prepared image.
         BadManifest: the manifest of the patches cannot be used, or what it says of lesions cannot be read.
         NotEnoughData: too few images with a lesion are left.
         TrainingFailed: patches.csv, or an image in it, is gone or has changed.
@@ -72,12 +91,7 @@ def patch_images(
 def _patch_images(
     logger: RunLogger, rows: Rows, config: Config, timing: LoopTiming, *, resumed: bool
 ) -> Generator[Event, None, PatchImages | None]:
-    lesions, shape = config.training.lesions, config.preprocessing.shape
-    if lesions.patch_size > min(shape):
-        raise BadConfig(
-            f"training.lesions.patch_size: a patch of {lesions.patch_size} pixels does not fit into prepared images of "
-            f"{shape[0]} x {shape[1]}. Choose at most {min(shape)}"
-        )
+    lesions = config.training.lesions
     if not lesions.patch_manifest:
         return (
             yield from _placed(logger, _with_lesions(rows.train, "training images"), rows.cache, lesions.patch_size, timing)
@@ -109,13 +123,18 @@ def _with_lesions(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     return found
 
 
-def _chosen(logger: RunLogger, path: Path, timing: LoopTiming) -> Generator[Event, None, pd.DataFrame | None]:
-    """The other manifest's rows with a lesion, without those that the run validates or tests on."""
+def _listed(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All rows of another manifest, and those with a lesion that may be learnt from."""
     listed = read_manifest(path)
     # Where some rows have a split, one without a split is in none of them.
     wanted = "train" if (listed["split"] != "").any() else ""
     used = listed[~is_excluded(listed) & (listed["split"] == wanted)]
-    used = _with_lesions(used, f"{path.name}, {'split train' if wanted else 'all'}")
+    return listed, _with_lesions(used, f"{path.name}, {'split train' if wanted else 'all'}")
+
+
+def _chosen(logger: RunLogger, path: Path, timing: LoopTiming) -> Generator[Event, None, pd.DataFrame | None]:
+    """The other manifest's rows with a lesion, without those that the run validates or tests on."""
+    listed, used = _listed(path)
     own = logger.run.manifest()
     judged = own[own["split"].isin(["val", "test"])].reset_index(drop=True)
     # All images of their patients are compared: one without a lesion may show that a patient is the run's.

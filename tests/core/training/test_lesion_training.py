@@ -30,6 +30,7 @@ from core.training.loop import train
 from core.training.patches.images import CLASSES, UNKNOWN, PatchImages
 from core.training.patches.phase import PatchPhase, patch_loss
 from core.training.phases import patch_phase
+from core.training.preflight import preflight
 
 MakeRun = Callable[..., Run]
 SPOT = 4  # px: side of the bright spot in malignant toy images
@@ -374,6 +375,34 @@ def test_what_cannot_be_trained_with_lesions_is_refused_with_a_remedy(
     with pytest.raises(error, match=words):
         list(train(run))
     assert run.status().state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"training__lesions__patch_size": 65}, "a patch of 65 pixels does not fit"),
+        ({"training__lesions__patch_manifest": "nowhere.csv"}, "nowhere.csv"),
+        ({"training__lesions__localization_weight": 1.0}, "last layer of small_cnn does not see the mean"),
+        ({"training__lesions__localization_weight": 1.0, "augmentation__mixup": 0.4}, "mixup do not go together"),
+        ({"training__lesions__localization_weight": 1.0, "model__name": "resnet18", "model__options": "{}"}, None),
+    ],
+)
+def test_the_check_before_the_start_says_what_a_training_with_lesions_will_refuse(
+    frame: pd.DataFrame, tmp_path: Path, changes: dict[str, Any], words: str | None
+) -> None:
+    found = preflight(toy_config(tmp_path, **(PATCHES | changes)), frame).problems
+    assert not found if words is None else len(found) == 1 and words in found[0]
+
+
+def test_a_patch_size_that_the_network_does_not_take_is_named(patches: PatchImages, tmp_path: Path) -> None:
+    config = toy_config(tmp_path, **(PATCHES | NETWORK))
+    model = build_model(config.model)
+    model.name = "vit"
+    model.check_input = lambda height, width: (_ for _ in ()).throw(BadConfig("vit"))  # type: ignore[method-assign]
+    device = SimpleNamespace(device=torch.device("cpu"), type="cpu", use_grad_scaler=False)
+    trainer = SimpleNamespace(config=config, model=model, device=device)
+    with pytest.raises(BadConfig, match="patch_size: vit does not take patches of 32 x 32"):
+        PatchPhase(trainer, replace(patches, size=32), patch_phase(config.training, pretrained=False))  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------------- the loss on the activation map
