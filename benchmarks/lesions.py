@@ -12,11 +12,14 @@ of which no patch was cut: how often its peak lies in the lesion. Settings, all 
     MAMMOLAB_LESIONS_MODEL      the architecture, tf_efficientnet_lite0
     MAMMOLAB_LESIONS_EPOCHS     epochs of the patch phase, 3
     MAMMOLAB_LESIONS_SET        further settings, for example "preprocessing.size=[320,192]"
-    MAMMOLAB_LESIONS_RESULTS    folder, benchmarks/results/lesions; features that are there are used again
+    MAMMOLAB_LESIONS_RESULTS    folder, benchmarks/results/lesions; features of the same settings that are there are used again
+
+Patients of MANIFEST who stand in PATCHES, too, would be learnt from and judged: take two collections.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import tempfile
@@ -31,7 +34,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.quality import FOLDS, PROBE_C, SEED, folded
 from benchmarks.timing import processor_seconds
-from core.config import Config, load_config
+from core.config import Config, dump_config, load_config
 from core.data import read_manifest
 from core.data.batches import batches
 from core.data.cache import PreparedCache
@@ -70,6 +73,8 @@ def run() -> None:
     frame = folded(read_manifest(Path(setting("MANIFEST"))))
     films = read_manifest(Path(setting("PATCHES")))
     config = _config([])
+    results /= _named_after(config)
+    results.mkdir(exist_ok=True)
     networks = {"ImageNet": build_model(config.model), "after patches": _after_patches(frame, results)}
     for network in networks.values():
         network.check_input(*config.preprocessing.shape)
@@ -88,6 +93,12 @@ def run() -> None:
 def _config(more: list[str]) -> Config:
     model = [f"model.name={setting('MODEL', 'tf_efficientnet_lite0')}", "training.advanced.threads=1"]
     return load_config(None, [*model, *setting("SET").split(), *more])
+
+
+def _named_after(config: Config) -> str:
+    """A name for what was computed with these settings and files: of others it would be wrong, and nothing would say so."""
+    files = [Path(setting(name)).read_bytes() for name in ("MANIFEST", "PATCHES")]
+    return hashlib.sha256(b"\0".join([dump_config(config).encode(), setting("EPOCHS", "3").encode(), *files])).hexdigest()[:12]
 
 
 def _after_patches(frame: pd.DataFrame, results: Path) -> Classifier:

@@ -70,12 +70,13 @@ def crop(
     return _look_up(moved, _grey_levels(moved, change), out)
 
 
-def move_mask(mask: NDArray[np.uint8], change: Change, cell: int) -> NDArray[np.uint8]:
-    """A mask that is `cell` times coarser than the image, moved as `apply` moves the image: uint8 (h, w), same size."""
+def move_mask(mask: NDArray[np.uint8], change: Change, cell: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """A mask in cells of `cell` pixels, moved as `apply` moves the image of this `shape`, which need not be a multiple of it:
+    uint8 (h, w), same size."""
     if _stays(change):
         return mask
     height, width = mask.shape
-    matrix = _about(((width * cell - 1) / 2, (height * cell - 1) / 2), change)
+    matrix = _about(((shape[1] - 1) / 2, (shape[0] - 1) / 2), change)
     # Centres of cells lie at (column + 0.5) * cell - 0.5 in the image's pixels.
     shift = (cell - 1) / 2
     matrix[:, 2] = (matrix[:, :2] @ np.array([shift, shift]) + matrix[:, 2] - shift) / cell

@@ -27,6 +27,8 @@ from core.errors import BadManifest, RecipeMismatch
 Order = Literal["shuffle", "spread", "sampler", "sequence"]
 ORDERS: dict[str, Order] = {"weights": "spread", "sampler": "sampler", "none": "shuffle"}  # by training.imbalance
 
+LESION_CELL = 8  # px: lesions come in cells of this side, four to that of most networks' last map
+
 # Keeps the draws of the order apart from those of the augmentation, which start with the same seed and epoch.
 _ORDER_STREAM = 0x6F726465
 # Images of the rarer label in what makes an update: with one in every half of it, none is without.
@@ -167,8 +169,8 @@ def batches(
 
     With `breasts` (of this frame) a sample is a breast with all its images, and `batch_size` counts breasts. Each image is
     augmented for itself, but mirrored as the first one of its breast is. `leaders` int64 (N,) asks for the latter alone, for
-    images that come one by one: the row whose flips each image shares. `lesions` uint8 (N, h, w) of the frame's rows, in square
-    cells, come with the batches, changed as the images are.
+    images that come one by one: the row whose flips each image shares. `lesions` uint8 (N, h, w) of the frame's rows, in
+    cells of LESION_CELL pixels, the last ones cut off, come with the batches, changed as the images are.
 
     With `world_size` ranks, `batch_size` is that of one rank and the ranks' batches together are the batches of one process
     with `batch_size * world_size`. In training orders every rank has equally many images in every batch (the last batch is
@@ -260,16 +262,18 @@ class _Images:
                 augment.apply(pixels, self._change(self.augmentation, row, occurrence), images[position, 0])
         return images
 
-    def load_lesions(self, rows: NDArray[np.int64], occurrences: NDArray[np.int64]) -> torch.Tensor | None:
-        """uint8 (N, h, w) of these rows, where there are any."""
+    def load_lesions(
+        self, rows: NDArray[np.int64], occurrences: NDArray[np.int64], counts: NDArray[np.float32]
+    ) -> torch.Tensor | None:
+        """uint8 (N, h, w) of these rows, where there are any; nothing in an image that only fills a batch up (`counts` 0)."""
         if self.lesions is None:
             return None
         found = self.lesions[rows]
-        cell = -(-self.cache.recipe.shape[0] // found.shape[1])
+        found[counts == 0] = 0
         for position, (row, occurrence) in enumerate(zip(rows.tolist(), occurrences.tolist(), strict=True)):
             if self.augmentation is not None and found[position].any():
                 change = self._change(self.augmentation, row, occurrence)
-                found[position] = augment.move_mask(found[position], change, cell)
+                found[position] = augment.move_mask(found[position], change, LESION_CELL, self.cache.recipe.shape)
         return torch.from_numpy(found)
 
     def _change(self, augmentation: AugmentationConfig, row: int, occurrence: int) -> augment.Change:
@@ -285,9 +289,9 @@ def _load(task: _Task, labels: NDArray[np.float32], images: _Images, breasts: Br
     own = (labels[task.indices], task.indices.copy(), task.sample_mask.copy())
     if breasts is None:
         loaded = images.load(task.indices, task.occurrences)
-        lesions = images.load_lesions(task.indices, task.occurrences)
+        lesions = images.load_lesions(task.indices, task.occurrences, task.sample_mask)
         return replace(Batch(*map(torch.from_numpy, (loaded, *own))), lesions=lesions)
     rows, slots, owners = breasts.select(task.indices)
     loaded = images.load(rows, task.occurrences[owners])
-    lesions = images.load_lesions(rows, task.occurrences[owners])
+    lesions = images.load_lesions(rows, task.occurrences[owners], task.sample_mask[owners])
     return replace(Batch(*map(torch.from_numpy, (loaded, *own, slots, breasts.views[rows]))), lesions=lesions)

@@ -53,10 +53,16 @@ class BadUpload(LabError):
 
 @dataclass(frozen=True)
 class Limits:
-    """`total`: bytes of all files once unpacked; `files`: how many."""
+    """`total`: bytes of all files once unpacked; `files`: how many; `remedy`: what to do beyond that, where the settings of
+    uploads are not what limits it."""
 
     total: int
     files: int
+    remedy: str = ""
+
+    def words(self, setting: str) -> str:
+        """What to do beyond a limit that `setting` of the dashboard raises."""
+        return self.remedy or f"Upload less, raise dashboard.{setting} in config.yaml, or name a folder on this machine."
 
 
 @dataclass(frozen=True)
@@ -137,8 +143,7 @@ def _require_short_directory(plain: str, stream: BinaryIO, limits: Limits) -> No
         length = struct.unpack_from("<Q", record, 40)[0] if len(record) == 56 else end
     if length > _ENTRY * limits.files:
         raise BadUpload(
-            f"{plain}: expected at most {counted(limits.files, 'file')}, got a list of more. Upload less, raise "
-            "dashboard.upload_files in config.yaml, or name a folder on this machine."
+            f"{plain}: expected at most {counted(limits.files, 'file')}, got a list of more. {limits.words('upload_files')}"
         )
 
 
@@ -188,8 +193,7 @@ def _target(name: str, source: str) -> PurePosixPath:
 def _require_bounded(entries: Sequence[_Entry], limits: Limits, folder: Path) -> None:
     if len(entries) > limits.files:
         raise BadUpload(
-            f"upload: expected at most {counted(limits.files, 'file')}, got {len(entries):,}. Upload less, raise "
-            "dashboard.upload_files in config.yaml, or name a folder on this machine."
+            f"upload: expected at most {counted(limits.files, 'file')}, got {len(entries):,}. {limits.words('upload_files')}"
         )
     announced = sum(entry.size for entry in entries)
     if announced > limits.total:
@@ -208,8 +212,7 @@ def _require_bounded(entries: Sequence[_Entry], limits: Limits, folder: Path) ->
 
 def _too_large(limits: Limits) -> BadUpload:
     return BadUpload(
-        f"upload: expected at most {size(limits.total)} once unpacked, got more. Upload less, raise dashboard.upload_total_mb "
-        "in config.yaml, or name a folder on this machine."
+        f"upload: expected at most {size(limits.total)} once unpacked, got more. {limits.words('upload_total_mb')}"
     )
 
 

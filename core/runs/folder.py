@@ -23,7 +23,7 @@ _FILES = {"config.yaml", "manifest.csv", "excluded.csv", "last.pt", "model.safet
 # And what else MammoLab writes at the top of a run folder. An entry of another name is somebody else's.
 _OWN = _FILES | {
     *("gate.safetensors", "start.safetensors", "model.json.new", "parent.json", "split.json", "test_accesses.jsonl"),
-    *("leakage.json", "endpoint.jsonl", "evaluation.json"),
+    *("leakage.json", "endpoint.jsonl", "evaluation.json", "patches.csv", "patches_before.csv"),
     *("process.log", "note.txt", "report.html", "report.yaml"),
     *(".lock", ".evaluation.lock", ".test_accesses.lock"),
     *(".DS_Store", "Thumbs.db", "desktop.ini"),  # of file managers

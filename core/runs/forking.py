@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.config import Config, dump_config, load_config
+from core.data import write_manifest
 from core.errors import BadRun, LabError
 from core.files.folders import write_text
 from core.metrics import rule_of
 from core.metrics.operating_points import settings_of
 from core.runs.frozen_rule import with_frozen_rule
-from core.runs.run import CONFIG, START, Run
+from core.runs.run import CONFIG, PATCHES_BEFORE, START, Run
 from core.runs.split_origin import inherit_split_origin
 from core.runs.test_set.access_log import inherit
 from core.runs.test_set.provenance import LONGEST, MOST, Parent, evaluation_count, write_parent
@@ -54,7 +55,8 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
     It keeps the rows and the split of `run`: with another split it would be tested on patients that its weights have
     learnt from. Architecture and timm options stay those of `run` too, because the weights are of them. It has the weights
     in its own folder: `run` may be trained on, renamed or deleted before the fork begins. Its parent.json records whose they
-    are, and how often the test set had been evaluated; its record of accesses begins with those of `run`.
+    are, and how often the test set had been evaluated; its record of accesses begins with those of `run`, and
+    patches_before.csv has what the patch phases before it trained on.
 
     Raises:
         BadRun: there is no model yet, or `config` names another architecture.
@@ -79,6 +81,7 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
     )
     weights = (run.path / "model.safetensors").as_posix()
     model = chosen.model.model_copy(update={"weights": weights})
+    seen = run.patches_seen()
     frame = run.manifest().drop(columns="content_hash", errors="ignore")
     child = Run.create(chosen.model_copy(update={"model": model}), frame, name=name)
     try:
@@ -87,6 +90,8 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
         write_parent(child.path, parent)
         inherit_split_origin(child.path, run.path)
         inherit(child.path, run.path)
+        if seen is not None:
+            write_manifest(seen, child.path / PATCHES_BEFORE)
         write_text(child.path / CONFIG, dump_config(child.config().model_copy(update={"model": own}), skip=("dashboard",)))
     except LabError:  # a fork that forgets what its test set was used for must not be
         child.delete()

@@ -8,6 +8,7 @@ model.safetensors, model.json   the best model so far (core.model.store)
 start.safetensors  the weights a fork begins with
 predictions/, excluded.csv, train.log, note.txt (what the user wrote about it)
 patches.csv     rows of another manifest whose lesions the patch phase trained on (core/training/patches)
+patches_before.csv  of a fork: those that the weights it begins with had been trained on
 test_accesses.jsonl  see accesses.py; split.json  see split_origin.py; leakage.json  see core/training/leakage.py
 """
 
@@ -48,7 +49,7 @@ Request = Literal["stop", "pause", "begin"]  # "begin": of a run that waits in t
 
 CONFIG, MANIFEST, STATUS, EVENTS, LAST = "config.yaml", "manifest.csv", "status.json", "events.jsonl", "last.pt"
 EXCLUDED = "excluded.csv"
-PATCHES = "patches.csv"
+PATCHES, PATCHES_BEFORE = "patches.csv", "patches_before.csv"
 START = "start.safetensors"
 NOTE = "note.txt"
 LONGEST_NOTE = 10_000  # characters
@@ -190,13 +191,32 @@ class Run:
         path = self.path / PATCHES
         return _read_own_manifest(path) if os.path.lexists(path) else None
 
+    def patches_seen(self) -> pd.DataFrame | None:
+        """The rows of other manifests that the weights were trained on in patch phases, this run's and those of the runs that
+        it was forked from; None where there are none.
+
+        Raises:
+            BadManifest: one of the files is damaged or too large, or patches.csv is gone.
+        """
+        own, path = self.patch_rows(), self.path / PATCHES_BEFORE
+        if own is None and self.has_model:
+            lesions = self.config().training.lesions
+            if lesions.patch_epochs and lesions.patch_manifest:
+                raise BadManifest(
+                    f"{self.path / PATCHES}: expected the images that this run cut patches from, got no file. Restore it from "
+                    "a copy: without it nobody knows whom the network has seen."
+                )
+        before = _read_own_manifest(path) if os.path.lexists(path) else None
+        found = [rows for rows in (own, before) if rows is not None]
+        return pd.concat(found, ignore_index=True).fillna("").drop_duplicates("path", ignore_index=True) if found else None
+
     def seen_rows(self) -> pd.DataFrame:
-        """The rows of `manifest`, and after them what the patch phase trained on, as rows of the split train.
+        """The rows of `manifest`, and after them what patch phases trained on, as rows of the split train.
 
         Raises:
             BadManifest: a file of the run is missing, damaged or too large.
         """
-        own, patches = self.manifest(), self.patch_rows()
+        own, patches = self.manifest(), self.patches_seen()
         if patches is None:
             return own
         return pd.concat([own, patches.assign(split="train")], ignore_index=True).fillna("")

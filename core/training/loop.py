@@ -40,9 +40,9 @@ from core.training.distributed import World
 from core.training.early_stopping import EarlyStopping
 from core.training.gate_fitting import fit_gate
 from core.training.image_preparation import prepare_rows
-from core.training.localization import lesion_cells
+from core.training.localization import lesion_cells, require_locatable
 from core.training.patches.phase import PatchPhase
-from core.training.patches.rows import patch_images
+from core.training.patches.rows import patch_images, require_patches
 from core.training.phases import Phase, patch_phase, phase_of
 from core.training.run_logger import NullLogger, RunLogger
 from core.training.setup import Setup, build_trainer, set_up, start_event
@@ -110,6 +110,11 @@ def _events(
     """The whole training, from the set-up to its last event."""
     setup = set_up(logger, world, resume=resume, shares_machine=shares_machine)
     yield logger.event(start_event(setup, logger.run, world.size))
+    if not setup.resumed:  # what lesions are learnt from is looked at before hours of preparing images
+        manifest = logger.run.manifest()
+        training = manifest[manifest["split"] == "train"]
+        require_patches(setup.config, training)
+        require_locatable(setup.config, training)
     rows = yield from prepare_rows(logger, setup.config.preprocessing, world, timing, resumed=setup.resumed)
     lesions, located = None, True
     if rows is not None and setup.config.training.lesions.localization_weight:
@@ -162,7 +167,8 @@ class _TrainingLoop:
         states = setup.states
         if not self.config.training.lesions.patch_epochs or (states is not None and PATCH_STATE not in states):
             return False
-        images = yield from patch_images(self.logger, trainer.rows, self.config, self.timing, self.world)
+        resumed = states is not None
+        images = yield from patch_images(self.logger, trainer.rows, self.config, self.timing, self.world, resumed=resumed)
         if images is None:
             return True
         plan = patch_phase(self.config.training, pretrained=self.state.pretrained, stages=len(setup.model.stages()))

@@ -39,7 +39,7 @@ class Preflight:
 
 
 def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
-    """Try everything that `Run.create` refuses for, so that it is shown before the start."""
+    """Try everything that `Run.create` refuses for, and what a training with lesions does: it is shown before the start."""
     from core.data import assign_splits, require_trainable
     from core.data.breasts import breast_notes, breasts_of, require_breasts
     from core.data.identity import nobody_known
@@ -48,6 +48,8 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     from core.model import check_model
     from core.model.device import pick_device_config
     from core.training.advice import about_classes
+    from core.training.localization import require_locatable
+    from core.training.patches.rows import require_patches
 
     problems: list[str] = []
     notes: list[str] = []
@@ -65,6 +67,8 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
         attempt(lambda: require_trainable(rows, allow_leakage=data.allow_leakage))
         notes.extend(_sentence(note) for note in rows.attrs.get("notes", []))
         train = rows[rows["split"] == "train"]
+        attempt(lambda: require_patches(config, train))
+        attempt(lambda: require_locatable(config, train))
         notes.extend(warning["message"] for warning in about_classes(train, config.training, config.model.views))
         if config.model.views == 2:
             attempt(lambda: require_breasts(rows, config))

@@ -24,7 +24,7 @@ LARGEST = 2 * 1000**3  # bytes of uploads in all; beyond that no upload is taken
 MOST = 10_000  # files of uploads in all
 KEEP = 3600.0  # seconds
 _LOCK = ".lock"
-_NAME = "uploads-"
+_NAME, _UNPACKED = "uploads-", "unpacked-"
 
 _locks: dict[Path, FileLock] = {}
 
@@ -51,9 +51,20 @@ def open_folder() -> Path:
     return folder
 
 
+def unpacking_folder() -> Path | None:
+    """Where archives of this server are unpacked while they are scored: it goes with the server, also with one that was
+    killed. None where no server is open."""
+    folder = next(reversed(_locks), None)
+    if folder is None:
+        return None
+    _beside(folder).mkdir(mode=0o700, exist_ok=True)
+    return _beside(folder)
+
+
 def close_folder(folder: Path) -> None:
-    """Delete a folder of this server with everything in it."""
+    """Delete a folder of this server with everything in it, and what was unpacked."""
     lock = _locks.pop(folder, None)
+    shutil.rmtree(_beside(folder), ignore_errors=True)
     _empty(folder)
     if lock is not None:
         lock.release()
@@ -95,9 +106,15 @@ def _remove_abandoned(parent: Path) -> None:
         except (Timeout, OSError):  # its server lives
             continue
         log.info("removing uploads that a server left behind: %s", folder.name)
+        shutil.rmtree(_beside(folder), ignore_errors=True)
         _empty(folder)
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _beside(folder: Path) -> Path:
+    """Of a folder of uploads, that of what was unpacked: not below it, where it would count as uploaded."""
+    return folder.with_name(folder.name.replace(_NAME, _UNPACKED, 1))
 
 
 def _empty(folder: Path) -> None:

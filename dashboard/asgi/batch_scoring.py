@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from core.images.encode import encode_jpeg
 from core.predict import Predictor
 from core.runs import Run
 from core.verdict_table import Row, verdict_rows
+from dashboard.access import uploads
 from dashboard.asgi.scoring import record_scoring
 from dashboard.state import models, training_runs
 
 MOST = 500  # images
 THUMBNAIL = 96  # px, the longer side
-LIMITS = Limits(total=4 * 1000**3, files=MOST)
+LIMITS = Limits(4 * 1000**3, MOST, "Send fewer at a time, or use `python -m core predict` on this computer.")  # of a request
 _ARCHIVE = b"PK\x03\x04"
 _TABLES = (".csv", ".txt", ".json", ".xml", ".md", ".xlsx")  # what lies beside images in archives
 
@@ -118,15 +119,25 @@ def _thumbnail(pixels: NDArray[np.uint8]) -> bytes:
 def _files(sent: Sequence[str], stack: ExitStack) -> dict[Path, str]:
     """The images to score, and the name of each: an archive's are unpacked into a folder that goes with `stack`."""
     found: dict[Path, str] = {}
+    left = LIMITS
     for file in map(Path, sent):
-        with file.open("rb") as stream:
-            if stream.read(4) != _ARCHIVE:
-                found[file] = file.name
-                continue
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mammolab-batch-"))) / "files"
-            stream.seek(0)
-            unpack([(file.name, stream)], folder, LIMITS)
+        try:
+            stream = stack.enter_context(file.open("rb"))
+        except FileNotFoundError as error:
+            raise LabError(
+                f"{file.name}: the upload is no longer here: they are deleted after an hour. Send it again."
+            ) from error
+        if stream.read(4) != _ARCHIVE:
+            found[file] = file.name
+            stream.close()
+            continue
+        place = tempfile.TemporaryDirectory(prefix="mammolab-batch-", dir=uploads.unpacking_folder())
+        folder = Path(stack.enter_context(place)) / "files"
+        files = unpack([(file.name, stream)], folder, left)
+        stream.close()
         inside = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in CLUTTER)
+        # All archives of a request together: many small ones would fill the disk as one large one does.
+        left = replace(left, total=left.total - sum(path.stat().st_size for path in inside), files=left.files - files)
         found |= {path: path.relative_to(folder).as_posix() for path in inside if path.suffix.lower() not in _TABLES}
     return found
 

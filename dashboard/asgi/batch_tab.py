@@ -17,7 +17,7 @@ from core.verdict_table import COLUMNS, Row
 from core.wording import counted
 from dashboard.asgi import prediction_html
 from dashboard.asgi.batch_scoring import MOST, BatchResult, score_files
-from dashboard.asgi.scoring import PRIVATE, QUEUE
+from dashboard.asgi.scoring import PRIVATE, QUEUE_OF_MANY
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def connect(batch: Batch, model: Sequence[Any], renamed: Callable[..., tuple[str
         return gr.Button("Stopping …")
 
     outputs = [batch.table, batch.start, batch.stop]
-    batch.start.click(work, [*model, batch.files, batch.stopping], outputs, **PRIVATE, **QUEUE)
+    batch.start.click(work, [*model, batch.files, batch.stopping], outputs, **PRIVATE, **QUEUE_OF_MANY)
     batch.stop.click(end, batch.stopping, batch.stop, queue=False, **PRIVATE)
     batch.files.clear(lambda: HINT, None, batch.table, **PRIVATE)
 

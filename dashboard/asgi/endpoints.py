@@ -14,7 +14,7 @@ import gradio as gr
 
 from core.errors import BadRun, LabError
 from dashboard.asgi.batch_scoring import BatchResult, score_files
-from dashboard.asgi.scoring import QUEUE
+from dashboard.asgi.scoring import QUEUE, QUEUE_OF_MANY
 
 log = logging.getLogger(__name__)
 _NOTICE = "Research use only. A score is no probability and no diagnosis."
@@ -26,7 +26,7 @@ def build() -> None:
     one = gr.File(visible=False, type="filepath", label="file")
     several = gr.File(visible=False, type="filepath", file_count="multiple", label="files")
     answer = gr.JSON(visible=False, label="answer")
-    for function, files in ((predict, one), (predict_breast, several), (batch, several)):
+    for function, files, queue in ((predict, one, QUEUE), (predict_breast, several, QUEUE), (batch, several, QUEUE_OF_MANY)):
         asked = gr.Button(visible=False)
         asked.click(
             function,
@@ -35,19 +35,19 @@ def build() -> None:
             api_name=function.__name__,
             api_description=function.__doc__,
             show_progress="hidden",
-            **QUEUE,
+            **queue,
         )
 
 
 def predict(run: str, file: str) -> dict[str, Any]:
     """Judge one image with the model of `run` ("" for the newest run that has one). A model of two views judges it as a breast
     whose other view is missing. Returns score, decision, refusal, threshold, calibrated and notes."""
-    return _answer(run, [file] if file else [], _first)
+    return _answer(run, [file] if file else [], _first, _require_one_image)
 
 
 def predict_breast(run: str, files: list[str]) -> dict[str, Any]:
     """Judge one breast from all of its images (CC and MLO) with a model of two views: one answer for all of them."""
-    return _answer(run, files or [], _one_breast)
+    return _answer(run, files or [], _one_breast, _require_breasts)
 
 
 def batch(run: str, files: list[str]) -> dict[str, Any]:
@@ -56,10 +56,18 @@ def batch(run: str, files: list[str]) -> dict[str, Any]:
     return _answer(run, files or [], lambda result: result.summary)
 
 
-def _answer(run: str, files: Sequence[str], shape: Callable[[BatchResult], dict[str, Any]]) -> dict[str, Any]:
+def _answer(
+    run: str,
+    files: Sequence[str],
+    shape: Callable[[BatchResult], dict[str, Any]],
+    require: Callable[[BatchResult], None] | None = None,
+) -> dict[str, Any]:
+    """`require` is asked before anything is scored, and raises where that would be in vain."""
     try:
         result = None
         for found in score_files((run or "").strip(), files):
+            if result is None and require is not None:
+                require(found)
             result = found
         assert result is not None
         answer = shape(result)
@@ -71,18 +79,24 @@ def _answer(run: str, files: Sequence[str], shape: Callable[[BatchResult], dict[
     return answer | {"warnings": result.warnings, "notice": _NOTICE}
 
 
+def _require_one_image(result: BatchResult) -> None:
+    if result.files != 1:
+        raise BadRun(f"/predict: expected one image, got {result.files}. Use /batch")
+
+
 def _first(result: BatchResult) -> dict[str, Any]:
-    if len(result.rows) != 1:
-        raise BadRun(f"/predict: expected one image, got {len(result.rows)}. Use /batch")
     summary = result.summary
     return {name: summary[name] for name in ("run", "chance")} | summary["predictions"][0]
 
 
-def _one_breast(result: BatchResult) -> dict[str, Any]:
+def _require_breasts(result: BatchResult) -> None:
     if not result.predictor.judges_breasts:
         raise BadRun(
             f"/predict_breast: the model of {result.run.name} judges single images. Use /batch, or train one with model.views 2"
         )
+
+
+def _one_breast(result: BatchResult) -> dict[str, Any]:
     if len(result.rows) != 1:
         raise BadRun(
             f"/predict_breast: expected the images of one breast, got those of {len(result.rows)}. Name the files after "

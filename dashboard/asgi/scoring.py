@@ -12,7 +12,9 @@ from dashboard.ui import test_set_access
 
 PAGE = "Test image"  # as records of accesses to test images name it
 AT_ONCE = 4  # scores at a time, of all visitors together
+MANY_AT_ONCE = 2  # requests for many images, which take minutes: those for one do not wait for them
 QUEUE: dict[str, Any] = {"concurrency_limit": AT_ONCE, "concurrency_id": "score"}
+QUEUE_OF_MANY: dict[str, Any] = {"concurrency_limit": MANY_AT_ONCE, "concurrency_id": "score many"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
 
 

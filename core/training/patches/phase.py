@@ -18,12 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.errors import BadRun, TrainingFailed
+from core.errors import BadConfig, BadRun, TrainingFailed
+from core.model.classifier import evaluating
 from core.runs.events import Event, PatchEpochEvent, PrepareEvent
 from core.training.checkpoint import PATCH_STATE, Checkpointer
 from core.training.control import ControlRequests
 from core.training.failures import diverged
-from core.training.patches.images import CLASSES, PatchImages
+from core.training.patches.images import CLASSES, Patch, PatchImages
 from core.training.phases import Phase, parameter_groups, rate_factor
 from core.training.rng import seeded, step_seed
 from core.training.run_logger import RunLogger
@@ -31,7 +32,7 @@ from core.training.single_process import single_image_batch_norm
 from core.training.timing import LoopTiming, Throttle
 from core.training.trainer import Trainer
 
-_PATCHES_PER_IMAGE = 4  # of a batch: a patch is a tenth of an image, and there are three classes to tell apart
+_PATCHES_PER_IMAGE = 4  # of a batch at most: a patch is a tenth of an image, and there are three classes to tell apart
 _TISSUE_WEIGHT = 0.5  # two patches of tissue come with each lesion
 _STREAM = 1 << 20  # added to the epoch, so that dropout draws otherwise than on whole images
 
@@ -59,11 +60,21 @@ class PatchPhase:
         self.trainer, self.images, self.phase = trainer, images, phase
         training = trainer.config.training
         self.seed, self.epochs = training.seed, phase.epochs
-        self.batch_size = training.batch_size * _PATCHES_PER_IMAGE
+        height, width = trainer.config.preprocessing.shape
+        # Large patches take as much memory as whole images do.
+        together = min(_PATCHES_PER_IMAGE, max(1, height * width // images.size**2))
+        self.batch_size = training.batch_size * together
         model, device = trainer.model, trainer.device.device
-        model.check_input(images.size, images.size)
+        try:
+            model.check_input(images.size, images.size)
+        except BadConfig as error:
+            raise BadConfig(
+                f"training.lesions.patch_size: {model.name} does not take patches of {images.size} x {images.size} pixels. "
+                "Choose another size, or a convolutional architecture"
+            ) from error
         model.unfreeze_backbone(phase.stages)
-        features = model.forward_features(torch.zeros(1, 1, images.size, images.size, device=device)).shape[1]
+        with evaluating(model), torch.no_grad():  # one patch in training mode would move BatchNorm's statistics
+            features = model.forward_features(torch.zeros(1, 1, images.size, images.size, device=device)).shape[1]
         with seeded(step_seed(self.seed, _STREAM, 0)):
             self.head = nn.Linear(features, len(CLASSES)).to(device)
             nn.init.normal_(self.head.weight, std=0.01)
@@ -91,7 +102,9 @@ class PatchPhase:
     ) -> Generator[Event, None, bool]:
         """Train all epochs that are left; True when a stop was requested."""
         state, world = self.trainer.state, self.trainer.world
-        plans = [self.images.of_epoch(self.seed, _STREAM + epoch) for epoch in range(1, self.epochs + 1)]
+        plans = yield from self._plans(logger, timing)
+        if plans is None:
+            return True
         counts = [-(-len(plan) // self.batch_size) for plan in plans]
         total = sum(counts)
         logger.update(phase=self.phase.name, epoch=0, step=0, epochs=self.trainer.config.training.epochs)
@@ -131,6 +144,19 @@ class PatchPhase:
             yield logger.event(event_of_epoch)
         world.sync_buffers(tensor.data for tensor in (*self.trainer.model.parameters(), *self.trainer.model.buffers()))
         return False
+
+    def _plans(self, logger: RunLogger, timing: LoopTiming) -> Generator[Event, None, list[list[Patch]] | None]:
+        """The patches of all epochs, whose number the learning rate follows; None: a stop was requested."""
+        plans: list[list[Patch]] = []
+        report = Throttle(timing.between_images)
+        for epoch in range(1, self.epochs + 1):
+            plans.append(self.images.of_epoch(self.seed, _STREAM + epoch))
+            due, stop = self.trainer.world.broadcast(report.due(), logger.run.requested("stop"))
+            if due:
+                yield logger.event(PrepareEvent(type="prepare", done=epoch, total=self.epochs, what="lesions"))
+            if stop:
+                return None
+        return plans
 
     def _step(self, images: Tensor, targets: Tensor, epoch: int, step: int, total: int) -> Tensor:
         """One update of the weights; (sum of losses, patches told right, patches), float64 (3,)."""

@@ -16,6 +16,7 @@ import pandas as pd
 from core.config import Config
 from core.data import read_manifest, write_manifest
 from core.data.cache import PreparedCache, Rejected
+from core.data.identity import without_patient
 from core.data.lesion_masks import PlacedLesion, placed_lesions
 from core.data.lesion_places import with_lesions
 from core.data.manifest import is_excluded
@@ -37,26 +38,45 @@ _FEWEST = 4  # images with a lesion
 _REMEDY = "Put the files back as they were and resume, or start a new run."
 
 
+def require_patches(config: Config, train: pd.DataFrame) -> None:
+    """Refuse what a patch phase will refuse, before any image is prepared. `train`: the run's own training rows.
+
+    Raises:
+        LabError: as `patch_images`.
+    """
+    lesions, shape = config.training.lesions, config.preprocessing.shape
+    if not lesions.patch_epochs:
+        return
+    if lesions.patch_size > min(shape):
+        raise BadConfig(
+            f"training.lesions.patch_size: a patch of {lesions.patch_size} pixels does not fit into prepared images of "
+            f"{shape[0]} x {shape[1]}. Choose at most {min(shape)}"
+        )
+    if lesions.patch_manifest:
+        _listed(Path(lesions.patch_manifest))
+    else:
+        _with_lesions(train, "training images")
+
+
 def patch_images(
-    logger: RunLogger, rows: Rows, config: Config, timing: LoopTiming, world: World
+    logger: RunLogger, rows: Rows, config: Config, timing: LoopTiming, world: World, *, resumed: bool
 ) -> Generator[Event, None, PatchImages | None]:
     """The images of the patch phase, prepared, with their lesions. Yields "prepare", "excluded" and "warning" events. None: a
     stop was requested.
 
-    Of another manifest the rows that are used are written to patches.csv, with what is in their files; a resumed phase goes by
-    that file. The first process does it, for all.
+    Of another manifest the rows that are used are written to patches.csv, with what is in their files; a phase that is
+    `resumed` goes by that file. The first process does it, for all.
 
     Raises:
-        BadConfig: a patch does not fit into a prepared image.
         BadManifest: the manifest of the patches cannot be used, or what it says of lesions cannot be read.
         NotEnoughData: too few images with a lesion are left.
-        TrainingFailed: an image of patches.csv has changed, or is gone.
+        TrainingFailed: patches.csv, or an image in it, is gone or has changed.
     """
     found: PatchImages | None = None
     problem: LabError | None = None
     if world.is_rank_zero:
         try:
-            found = yield from _patch_images(logger, rows, config, timing)
+            found = yield from _patch_images(logger, rows, config, timing, resumed=resumed)
         except LabError as error:
             problem = error
 
@@ -69,20 +89,15 @@ def patch_images(
 
 
 def _patch_images(
-    logger: RunLogger, rows: Rows, config: Config, timing: LoopTiming
+    logger: RunLogger, rows: Rows, config: Config, timing: LoopTiming, *, resumed: bool
 ) -> Generator[Event, None, PatchImages | None]:
-    lesions, shape = config.training.lesions, config.preprocessing.shape
-    if lesions.patch_size > min(shape):
-        raise BadConfig(
-            f"training.lesions.patch_size: a patch of {lesions.patch_size} pixels does not fit into prepared images of "
-            f"{shape[0]} x {shape[1]}. Choose at most {min(shape)}"
-        )
+    lesions = config.training.lesions
     if not lesions.patch_manifest:
         return (
             yield from _placed(logger, _with_lesions(rows.train, "training images"), rows.cache, lesions.patch_size, timing)
         )
-    recorded = logger.run.patch_rows()
-    if recorded is None:
+    recorded: pd.DataFrame | None
+    if not resumed:  # what an attempt without a checkpoint wrote does not count: the manifest may have been mended since
         chosen = yield from _chosen(logger, Path(lesions.patch_manifest), timing)
         if chosen is None:
             return None
@@ -90,12 +105,15 @@ def _patch_images(
         if recorded is None:
             return None
     else:
+        recorded = logger.run.patch_rows()
+        if recorded is None or "content_hash" not in recorded.columns:
+            raise TrainingFailed(f"{PATCHES}: expected the images that this run cuts patches from, got none. {_REMEDY}")
         _require_unchanged(recorded, rows.cache)
     return (yield from _placed(logger, recorded, rows.cache, lesions.patch_size, timing))
 
 
 def _with_lesions(frame: pd.DataFrame, what: str) -> pd.DataFrame:
-    found = frame[with_lesions(frame)].reset_index(drop=True)
+    found = frame[with_lesions(frame)]
     if len(found) < _FEWEST:
         raise NotEnoughData(
             f"training.lesions.patch_epochs: of {counted(len(frame), 'image')} ({what}) {len(found)} say where a lesion is, "
@@ -105,27 +123,35 @@ def _with_lesions(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     return found
 
 
-def _chosen(logger: RunLogger, path: Path, timing: LoopTiming) -> Generator[Event, None, pd.DataFrame | None]:
-    """The other manifest's rows with a lesion, without those that the run validates or tests on."""
+def _listed(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All rows of another manifest, and those with a lesion that may be learnt from."""
     listed = read_manifest(path)
     # Where some rows have a split, one without a split is in none of them.
     wanted = "train" if (listed["split"] != "").any() else ""
-    used = listed[~is_excluded(listed) & (listed["split"] == wanted)].reset_index(drop=True)
-    used = _with_lesions(used, f"{path.name}, {'split train' if wanted else 'all'}")
+    used = listed[~is_excluded(listed) & (listed["split"] == wanted)]
+    return listed, _with_lesions(used, f"{path.name}, {'split train' if wanted else 'all'}")
+
+
+def _chosen(logger: RunLogger, path: Path, timing: LoopTiming) -> Generator[Event, None, pd.DataFrame | None]:
+    """The other manifest's rows with a lesion, without those that the run validates or tests on."""
+    listed, used = _listed(path)
     own = logger.run.manifest()
     judged = own[own["split"].isin(["val", "test"])].reset_index(drop=True)
-    same = overlap_of(judged, used)
-    left = used.drop(index=list(same.rows))
+    # All images of their patients are compared: one without a lesion may show that a patient is the run's.
+    same = overlap_of(judged, listed)
+    left = used[~used.index.isin(list(same.rows))]
+    patients = left.loc[~without_patient(left), "patient_id"]
+    theirs = listed[listed["patient_id"].isin(patients) | listed.index.isin(left.index)]
 
     def look(progress: Progress) -> tuple[dict[Any, str], str]:
-        return copies_of(judged, left, progress) if len(left) else ({}, "")
+        return copies_of(judged, theirs, progress) if len(theirs) else ({}, "")
 
-    found = yield from searched(logger, look, len(left), Throttle(timing.between_images))
+    found = yield from searched(logger, look, len(theirs), Throttle(timing.between_images))
     if found is None:
         return None
-    copies = with_patients(left, found[0])
+    kept = left[~left.index.isin(list(with_patients(theirs, found[0])))]
     doubts = [*same.doubts, *([found[1]] if found[1] else [])]
-    gone = len(same.rows) + len(copies)
+    gone = len(used) - len(kept)
     if gone:
         doubts.insert(
             0, f"{counted(gone, 'image')} left out: their patients, files or pictures are in this run's validation or test set"
@@ -133,7 +159,7 @@ def _chosen(logger: RunLogger, path: Path, timing: LoopTiming) -> Generator[Even
     if doubts:
         message = f"Patches from {path.name}: {'; '.join(doubts)}."
         yield logger.event(WarningEvent(type="warning", about="patches", message=message))
-    return _with_lesions(left.drop(index=list(copies)), f"{path.name}, without this run's validation and test patients")
+    return _with_lesions(kept, f"{path.name}, without this run's validation and test patients")
 
 
 def _recorded(

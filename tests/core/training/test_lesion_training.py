@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -15,16 +18,19 @@ import torch
 from builders.toy_training import EVERY_STEP, draw_frame, toy_config
 
 from core.config import AugmentationConfig
-from core.data import augment, write_manifest
+from core.data import augment, read_manifest, write_manifest
 from core.data.cache import PreparedCache
 from core.data.lesion_masks import PlacedLesion
-from core.errors import BadConfig, LabError, NotEnoughData, TrainingFailed
+from core.errors import BadConfig, BadManifest, LabError, NotEnoughData, TrainingFailed
 from core.model import build_model
 from core.runs import Run
+from core.runs.forking import fork
 from core.training.localization import Localization, localization_loss
 from core.training.loop import train
 from core.training.patches.images import CLASSES, UNKNOWN, PatchImages
-from core.training.patches.phase import patch_loss
+from core.training.patches.phase import PatchPhase, patch_loss
+from core.training.phases import patch_phase
+from core.training.preflight import preflight
 
 MakeRun = Callable[..., Run]
 SPOT = 4  # px: side of the bright spot in malignant toy images
@@ -148,7 +154,18 @@ def test_lesion_cells_move_with_the_image(change: tuple[bool, float, float, bool
     cells = np.zeros((16, 12), np.uint8)
     cells[3:7, 2:5] = 1
     moved = augment.apply(pixels, wanted).reshape(16, 8, 12, 8).mean((1, 3))
-    found = augment.move_mask(cells, wanted, 8)
+    found = augment.move_mask(cells, wanted, 8, (128, 96))
+    assert (found[moved > 0.9] == 1).all() and (found[moved < 0.1] == 0).all()
+
+
+def test_lesion_cells_move_with_an_image_whose_sides_are_no_multiple_of_theirs() -> None:
+    wanted = augment.Change(True, 0.0, 1.0, 0.0, 1.0)
+    pixels = np.zeros((35, 33), np.uint8)  # 5 x 5 cells, the last ones 3 and 1 pixel wide
+    pixels[8:16, 25:33] = 255
+    cells = np.zeros((5, 5), np.uint8)
+    cells[1, 3:5] = 1
+    moved = np.pad(augment.apply(pixels, wanted), ((0, 5), (0, 7))).reshape(5, 8, 5, 8).mean((1, 3))
+    found = augment.move_mask(cells, wanted, 8, (35, 33))
     assert (found[moved > 0.9] == 1).all() and (found[moved < 0.1] == 0).all()
 
 
@@ -183,6 +200,16 @@ def killed(run: Run, after: int) -> None:
         if event["type"] == "prepare" and event.get("what") == "patches" and event["done"] > after:
             events.close()  # type: ignore[attr-defined]
             return
+
+
+def test_a_patch_phase_begins_with_the_batch_norm_statistics_that_the_network_has(patches: PatchImages, tmp_path: Path) -> None:
+    config = toy_config(tmp_path, **(PATCHES | NETWORK))
+    model = build_model(config.model)
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    device = SimpleNamespace(device=torch.device("cpu"), type="cpu", use_grad_scaler=False)
+    trainer = SimpleNamespace(config=config, model=model, device=device)
+    PatchPhase(trainer, replace(patches, size=32), patch_phase(config.training, pretrained=False))  # type: ignore[arg-type]
+    assert model.training and all(torch.equal(before[name], buffer) for name, buffer in model.named_buffers())
 
 
 @pytest.mark.parametrize("after", [1, 4])
@@ -247,6 +274,62 @@ def test_a_copy_of_a_validation_image_is_no_patch(make_run: MakeRun, frame: pd.D
     assert used is not None and "q05" not in set(used["patient_id"]) and len(used) == 11
 
 
+def test_a_patient_of_whom_another_image_is_validated_is_left_out_of_the_patches(
+    make_run: MakeRun, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    patients = [f"q{min(number, 10):02}" for number in range(12)]
+    path = other_manifest(tmp_path, patient_id=patients)
+    rows = read_manifest(path)
+    rows.loc[11, "lesions"] = ""  # of q10, whose other image has a lesion
+    write_manifest(rows, path)
+    judged = frame.loc[frame["split"] == "val", "path"].iloc[0]
+    (path.parent / "images" / "11.png").write_bytes(Path(judged).read_bytes())
+    run = make_run("run", training__epochs=1, training__lesions__patch_manifest=path.as_posix())
+    events = list(train(run))
+    assert any(event["type"] == "warning" and "1 image left out" in event["message"] for event in events)
+    used = run.patch_rows()
+    assert used is not None and set(used["patient_id"]) == {f"q{number:02}" for number in range(10)}
+
+
+def test_what_an_attempt_without_a_checkpoint_chose_is_chosen_again(make_run: MakeRun, tmp_path: Path) -> None:
+    path = other_manifest(tmp_path)
+    run = make_run("run", training__epochs=1, training__lesions__patch_manifest=path.as_posix())
+    write_manifest(read_manifest(path).iloc[:5].assign(lesions="no list", content_hash=""), run.path / "patches.csv")
+    list(train(run))
+    used = run.patch_rows()
+    assert used is not None and len(used) == 12
+
+
+def test_a_resumed_patch_phase_needs_the_record_of_its_images(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("run", training__lesions__patch_manifest=other_manifest(tmp_path).as_posix())
+    killed(run, 1)
+    (run.path / "patches.csv").unlink()
+    with pytest.raises(TrainingFailed, match=r"patches.csv: expected the images that this run cuts patches from"):
+        list(train(run, resume=True))
+
+
+def test_a_fork_knows_what_the_patch_phases_before_it_have_seen(make_run: MakeRun, tmp_path: Path) -> None:
+    path = other_manifest(tmp_path)
+    run = make_run("run", training__epochs=1, training__lesions__patch_manifest=path.as_posix())
+    list(train(run))
+    child = fork(fork_with_model(run, "child"), name="grandchild")
+    seen = child.seen_rows()
+    assert child.patch_rows() is None and set(seen["patient_id"]) >= {f"q{number:02}" for number in range(12)}
+    assert (seen.loc[seen["patient_id"].str.startswith("q"), "split"] == "train").all()
+    child.delete()
+    (run.path / "patches.csv").unlink()
+    with pytest.raises(BadManifest, match="nobody knows whom the network has seen"):
+        run.seen_rows()
+
+
+def fork_with_model(run: Run, name: str) -> Run:
+    """A fork that has a model already: that of the run."""
+    child = fork(run, name=name)
+    for file in ("model.safetensors", "model.json"):
+        shutil.copy(run.path / file, child.path / file)
+    return child
+
+
 def test_a_test_split_of_the_patches_manifest_stays_unseen(make_run: MakeRun, tmp_path: Path) -> None:
     path = other_manifest(tmp_path, split=["train"] * 8 + ["test"] * 3 + [""])
     run = make_run("run", training__epochs=1, training__lesions__patch_manifest=path.as_posix())
@@ -292,6 +375,34 @@ def test_what_cannot_be_trained_with_lesions_is_refused_with_a_remedy(
     with pytest.raises(error, match=words):
         list(train(run))
     assert run.status().state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"training__lesions__patch_size": 65}, "a patch of 65 pixels does not fit"),
+        ({"training__lesions__patch_manifest": "nowhere.csv"}, "nowhere.csv"),
+        ({"training__lesions__localization_weight": 1.0}, "last layer of small_cnn does not see the mean"),
+        ({"training__lesions__localization_weight": 1.0, "augmentation__mixup": 0.4}, "mixup do not go together"),
+        ({"training__lesions__localization_weight": 1.0, "model__name": "resnet18", "model__options": "{}"}, None),
+    ],
+)
+def test_the_check_before_the_start_says_what_a_training_with_lesions_will_refuse(
+    frame: pd.DataFrame, tmp_path: Path, changes: dict[str, Any], words: str | None
+) -> None:
+    found = preflight(toy_config(tmp_path, **(PATCHES | changes)), frame).problems
+    assert not found if words is None else len(found) == 1 and words in found[0]
+
+
+def test_a_patch_size_that_the_network_does_not_take_is_named(patches: PatchImages, tmp_path: Path) -> None:
+    config = toy_config(tmp_path, **(PATCHES | NETWORK))
+    model = build_model(config.model)
+    model.name = "vit"
+    model.check_input = lambda height, width: (_ for _ in ()).throw(BadConfig("vit"))  # type: ignore[method-assign]
+    device = SimpleNamespace(device=torch.device("cpu"), type="cpu", use_grad_scaler=False)
+    trainer = SimpleNamespace(config=config, model=model, device=device)
+    with pytest.raises(BadConfig, match="patch_size: vit does not take patches of 32 x 32"):
+        PatchPhase(trainer, replace(patches, size=32), patch_phase(config.training, pretrained=False))  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------------- the loss on the activation map

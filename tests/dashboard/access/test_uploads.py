@@ -42,13 +42,15 @@ def test_the_folder_is_this_servers_and_gradio_uses_it() -> None:
 def test_what_a_killed_server_left_behind_is_gone_when_the_next_one_starts() -> None:
     code = (
         "import os; from dashboard.access import uploads; folder = uploads.open_folder(); "
-        "(folder / 'patient.dcm').write_bytes(b'identifiers'); print(folder, flush=True); os._exit(9)"
+        "(folder / 'patient.dcm').write_bytes(b'identifiers'); "
+        "(uploads.unpacking_folder() / 'a.dcm').write_bytes(b'identifiers'); "
+        "print(folder, flush=True); print(uploads.unpacking_folder(), flush=True); os._exit(9)"
     )
     killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60)
-    left = Path(killed.stdout.strip())
-    assert (left / "patient.dcm").is_file()
+    left, unpacked = map(Path, killed.stdout.split("\n")[:2])
+    assert (left / "patient.dcm").is_file() and (unpacked / "a.dcm").is_file()
     folder = uploads.open_folder()
-    assert not left.exists()
+    assert not left.exists() and not unpacked.exists()
     uploads.close_folder(folder)
 
 

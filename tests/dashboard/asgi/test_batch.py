@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from builders.lab_pages import untrained_run
 
+from core.data.unpacking import Limits
 from core.errors import LabError
 from core.verdict_table import COLUMNS
 from dashboard.asgi import batch_scoring, batch_tab
@@ -66,6 +67,22 @@ def test_an_archive_is_scored_with_the_names_inside_and_leaves_nothing(images: l
     found = whole([archive(tmp_path / "all.zip", inside), images[2]])
     assert [row["file"] for row in found.rows] == [*(f"patient/{path.name}" for path in images[:2]), images[2].name]
     assert set(Path(batch_scoring.tempfile.gettempdir()).glob("mammolab-batch-*")) == before
+
+
+def test_many_archives_together_are_bounded_as_one_is(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = images[0].stat().st_size
+    monkeypatch.setattr(batch_scoring, "LIMITS", Limits(2 * size + 10, 9, "Send fewer."))
+    sent = [archive(tmp_path / f"{number}.zip", {"a.png": images[0].read_bytes()}) for number in range(3)]
+    assert len(whole(sent[:2]).rows) == 2
+    with pytest.raises(LabError, match=r"once unpacked, got more\. Send fewer\."):
+        whole(sent)
+
+
+def test_an_upload_that_was_deleted_meanwhile_is_said(images: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(LabError, match=r"gone\.png: the upload is no longer here"):
+        whole([images[0], tmp_path / "gone.png"])
 
 
 @pytest.mark.parametrize("name", ["../out.png", "/etc/out.png", "C:\\out.png"])

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import time
+import zipfile
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ from builders.lab_pages import untrained_run
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from dashboard.asgi import server
+from dashboard.asgi import batch_scoring, server
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
 API = "/gradio/gradio_api"
@@ -80,6 +81,17 @@ def test_many_images_are_answered_in_one_list_with_what_cannot_be_read(
     rows = content[0]["predictions"]
     assert [row["file"] for row in rows] == [images[0].name, images[1].name, "broken.png"]
     assert [row["decision"] is None for row in rows] == [False, False, True]
+
+
+def test_an_archive_of_several_is_no_image_and_is_not_scored(
+    client: TestClient, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as zipped:
+        for path in images[:2]:
+            zipped.write(path, path.name)
+    monkeypatch.setattr(batch_scoring, "verdict_rows", lambda *_: pytest.fail("scored"))
+    name, content = ask(client, "predict", [tmp_path / "two.zip"], one=True)
+    assert name == "error" and "expected one image, got 2. Use /batch" in str(content)
 
 
 def test_a_breast_asked_of_a_model_of_images_is_an_error_with_the_way_out(client: TestClient, images: list[Path]) -> None:
