@@ -212,6 +212,7 @@ def test_a_patch_phase_begins_with_the_batch_norm_statistics_that_the_network_ha
     assert model.training and all(torch.equal(before[name], buffer) for name, buffer in model.named_buffers())
 
 
+@pytest.mark.slow_but("1")
 @pytest.mark.parametrize("after", [1, 4])
 def test_a_patch_phase_that_was_cut_off_ends_with_the_same_weights(make_run: MakeRun, after: int) -> None:
     settings = {"training__epochs": 2, "training__advanced__ema_decay": 0.9, "training__batch_size": 3}
@@ -224,6 +225,7 @@ def test_a_patch_phase_that_was_cut_off_ends_with_the_same_weights(make_run: Mak
     assert all(torch.equal(value, expected[name]) for name, value in weights(cut).items())
 
 
+@pytest.mark.slow
 def test_a_stop_in_the_patch_phase_is_heeded_and_resumed(make_run: MakeRun) -> None:
     run = make_run("run", training__epochs=1)
     for event in train(run, timing=EVERY_STEP):
@@ -264,6 +266,7 @@ def test_patches_of_another_manifest_leave_out_whom_the_run_will_judge(
     assert len(seen) == len(run.manifest()) + len(used)
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_validation_image_is_no_patch(make_run: MakeRun, frame: pd.DataFrame, tmp_path: Path) -> None:
     path = other_manifest(tmp_path)
     judged = frame.loc[frame["split"] == "val", "path"].iloc[0]
@@ -330,6 +333,7 @@ def fork_with_model(run: Run, name: str) -> Run:
     return child
 
 
+@pytest.mark.slow
 def test_a_test_split_of_the_patches_manifest_stays_unseen(make_run: MakeRun, tmp_path: Path) -> None:
     path = other_manifest(tmp_path, split=["train"] * 8 + ["test"] * 3 + [""])
     run = make_run("run", training__epochs=1, training__lesions__patch_manifest=path.as_posix())
@@ -338,6 +342,7 @@ def test_a_test_split_of_the_patches_manifest_stays_unseen(make_run: MakeRun, tm
     assert used is not None and set(used["patient_id"]) == {f"q{number:02}" for number in range(8)}
 
 
+@pytest.mark.slow
 def test_a_resumed_patch_phase_refuses_an_image_that_has_changed(make_run: MakeRun, tmp_path: Path) -> None:
     path = other_manifest(tmp_path)
     run = make_run("run", training__epochs=1, training__lesions__patch_manifest=path.as_posix())
@@ -448,6 +453,7 @@ def test_a_network_that_is_drawn_to_lesions_has_more_of_its_map_there(tmp_path: 
     assert losses[-1] < losses[0] - 0.1
 
 
+@pytest.mark.slow
 def test_a_training_with_the_localization_loss_reports_the_loss_of_the_labels(make_run: MakeRun) -> None:
     drawn, plain = (
         make_run(name, training__epochs=1, **NETWORK, **more)
