@@ -295,5 +295,6 @@ class _TrainingLoop:
             yield self.logger.event(WarningEvent(type="warning", message=message))
         yield from fit_gate(self.logger, trainer.rows, trainer.device.device, self.timing, after_stop=True)
         epoch = f" (epoch {state.best_epoch})" if state.best_epoch else ""
-        model = f"The best model{epoch} is kept" if self.run.has_model else "There is no model yet: it had made no step"
+        none = "it was in the patch phase" if state.patch_step and not state.global_step else "it had made no step"
+        model = f"The best model{epoch} is kept" if self.run.has_model else f"There is no model yet: {none}"
         return f"Stopped by you. {model}. Resume it to continue."

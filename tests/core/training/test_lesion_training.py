@@ -232,6 +232,7 @@ def test_a_stop_in_the_patch_phase_is_heeded_and_resumed(make_run: MakeRun) -> N
         if event["type"] == "prepare" and event.get("what") == "patches":
             run.request("stop")
     assert run.status().state == "stopped" and not run.has_model
+    assert "it was in the patch phase" in run.status().reason
     assert list(train(run, resume=True))[-1]["state"] == "done"
 
 
