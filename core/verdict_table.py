@@ -96,8 +96,8 @@ def _printable_path(path: Path) -> str:
 
 
 def _notes(result: Prediction | BreastPrediction) -> tuple[str, ...]:
-    refused = (result.verdict, *(("scored anyway",) if result.scored_anyway else ())) if result.refusal else ()
-    return tuple(note.rstrip(".") for note in (*refused, *result.warnings))
+    refused = (result.verdict.rstrip("."), *(("scored anyway",) if result.scored_anyway else ())) if result.refusal else ()
+    return (*refused, *result.warnings)
 
 
 def _verdict(result: Prediction | BreastPrediction) -> Row:

@@ -38,7 +38,8 @@ EVENTS = (
     f"{_API}/theme.css",
     f"{_API}/info",
 )
-CALL = f"{_API}/call/"  # of programs: an event of the documented endpoints, and its answer
+ENDPOINTS = ("predict", "predict_breast", "batch")  # for programs: docs/api.md
+_CALL = re.compile(rf"{_API}/call/({'|'.join(ENDPOINTS)})(/[0-9a-f]+)?")  # an event of one of these, and its answer
 HEARTBEAT = f"{_API}/heartbeat/"
 FILE = f"{_API}/file="
 LARGEST_EVENT = 1 << 20  # bytes; events hold names and numbers
@@ -59,7 +60,7 @@ class GradioGate:
             await send({"type": "websocket.close", "code": 1008})  # the tab has none
             return
         path = _below(scope)
-        if not (path in PAGES or path in EVENTS or path.startswith((*ASSETS, HEARTBEAT, FILE, CALL))):
+        if not (path in PAGES or path in EVENTS or path.startswith((*ASSETS, HEARTBEAT, FILE)) or _CALL.fullmatch(path)):
             await PlainTextResponse("Not found.\n", 404)(scope, receive, send)
             return
         if "deep_link" in QueryParams(scope["query_string"]):  # parsed as Gradio does
@@ -71,7 +72,7 @@ class GradioGate:
         if path == f"{_API}/upload":
             await self._upload(scope, receive, send)
             return
-        if path in _WITH_BODY or (path.startswith(CALL) and scope["method"] == "POST"):
+        if path in _WITH_BODY or (_CALL.fullmatch(path) and scope["method"] == "POST"):
             checked = await self._checked(receive)
             if isinstance(checked, str):
                 await PlainTextResponse(f"Refused: {checked}.\n", 400)(scope, receive, send)

@@ -102,7 +102,7 @@ def table(result: BatchResult, *, ended: bool = False) -> str:
     if ended and result.done < result.files:
         head += ", then stopped"
     shared = result.shared_notes
-    notes = prediction_html.notes([*result.warnings, *(f"{note}." for note in shared)])
+    notes = prediction_html.notes([*result.warnings, *(f"{note.rstrip('.')}." for note in shared)])
     share = 100 * result.done / max(1, result.files)
     bar = (
         ""
@@ -129,7 +129,7 @@ def _line(row: Row, pictures: Sequence[bytes], notes: Sequence[str], shared: Seq
     shown = "".join(f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(each).decode("ascii")}">' for each in pictures)
     kind = row["decision"] or "none"
     numbers = ["" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "calibrated")]
-    own = "; ".join(note for note in notes if note not in shared) if pictures else row["note"]
+    own = "; ".join(note.rstrip(".") for note in notes if note not in shared) if pictures else row["note"]
     cells = (
         shown,
         html.escape(row["file"]),

@@ -186,8 +186,10 @@ def test_addresses_that_the_tab_does_not_use_are_not_answered(shared: TestClient
     [
         "run/predict",
         "api/predict",
-        "call/predict",
+        "call/picked",
+        "call/work",
         "call/v2/predict",
+        "call/predict/../picked",
         "component_server",
         "process_recording",
         "vibe-edit",
