@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from builders.lab_pages import button, open_page, texts, wait_until
 
 from core.config import PRESETS, with_preset
+from core.runs import Run
+from core.runs.history import History
 from dashboard.cache import results
 from dashboard.state import datasets, settings, tasks
 from dashboard.views.train import forecast
@@ -41,3 +44,22 @@ def test_a_preset_has_an_estimate_once_anything_like_it_was_measured(data: Path)
     assert any(f"about {forecast.minutes(seconds)}**" in each.value for each in app.markdown), "as the preset says"
     assert found.keys() >= {"quick"} and all(words.startswith("~") for words in found.values())
     assert forecast.minutes(29) == "1 min" and forecast.minutes(60 * 25) == "25 min" and forecast.minutes(3 * 3600) == "3 h"
+
+
+@pytest.mark.parametrize(
+    ("phases", "rate"),
+    [(("head", "head"), None), (("head", "fine_tune"), 20.0), (("fine_tune", "head"), 10.0), (("scratch", "scratch"), 20.0)],
+)
+def test_epochs_of_the_head_alone_say_nothing_of_the_speed(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, phases: tuple[str, str], rate: float | None
+) -> None:
+    history = History.of(
+        [
+            {"type": "epoch", "epoch": number, "phase": phase, "images_per_second": 10.0 * number}
+            for number, phase in enumerate(phases, 1)
+        ]
+    )
+    last = {"epoch": history.epochs[2], "phase": {"type": "phase", "phase": phases[1], "first_epoch": 2, "last_epoch": 2}}
+    monkeypatch.setattr(results, "monitor", lambda run: SimpleNamespace(history=history, last=last))
+    found = forecast._of(Run(workspace / "run"))
+    assert (None if found is None else found.rate) == rate
