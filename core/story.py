@@ -1,4 +1,4 @@
-"""A run told in a few slides, from its own records: what was learnt from, how, how well, one success, one error.
+"""A run in a few slides, from its own records: what was learned from, how, how well, one success, one error.
 
 Sentences are made here; they can be replaced by one's own, which stand in story.json in the run's folder. Cases come from
 validation, never from a test set; the curve is that of the test set only where that was evaluated.
@@ -128,7 +128,7 @@ def _data(run: Run) -> Slide:
     parts = [
         f"{sizes['train']:,} to learn from",
         f"{sizes['val']:,} to choose the threshold on",
-        *([f"{sizes['test']:,} kept for the final test"] if sizes["test"] else []),
+        *([f"{sizes['test']:,} held out for the final test"] if sizes["test"] else []),
     ]
     apart = " No patient is in two of these parts." if who and not run.model_card().leakage else ""
     return _slide("data", f"{counted(len(used), 'image')}{who}, {malignant:,} of them malignant: {', '.join(parts)}.{apart}")

@@ -83,7 +83,7 @@ class WarningEvent(_Line):
 
 class PatchEpochEvent(_Line):
     """The end of an epoch of the patch phase (core.training.patches): mean `loss` of its training patches, and `accuracy`, the
-    share of them that were told right as lesion or tissue."""
+    share of them that were classified right as lesion or tissue."""
 
     type: Literal["patch_epoch"]
     epoch: Count

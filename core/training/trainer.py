@@ -103,7 +103,7 @@ class Trainer:
             self.ema.track(self.model)
 
     def restart_average(self) -> None:
-        """Begin the average of the weights anew with what they are now."""
+        """Restart the average of the weights from what they are now."""
         if self.ema is not None:
             self.ema = EMA(self.model, self.ema.decay)
 

@@ -1,4 +1,4 @@
-"""Patches of prepared images: with a lesion, beside one, and of other tissue, drawn anew in every epoch.
+"""Patches of prepared images: with a lesion, beside one, and of other tissue, drawn again in every epoch.
 
 As in the first stage of Shen et al., Sci Rep 2019;9:12495, with two changes: a patch lies anywhere that holds the lesion, and
 the patches beside it, which show part of it or none, count as tissue.

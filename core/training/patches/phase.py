@@ -4,7 +4,7 @@
 
 Afterwards the patch head is thrown away, and the training on whole images begins with this backbone, as with a pretrained one
 (Shen et al., Sci Rep 2019;9:12495; Petrini et al., IEEE Access 2022;10:77723). It is as repeatable as the rest: every draw is a
-function of seed, epoch and place, and a phase that was cut off goes on from its last checkpoint.
+function of seed, epoch and place, and a phase that was cut off resumes from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def patch_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def lesions_found(logits: Tensor, targets: Tensor) -> Tensor:
-    """How many patches are told right as lesion or tissue, whichever kind of lesion: a number, int64."""
+    """How many patches are classified right as lesion or tissue, whichever kind of lesion: a number, int64."""
     return ((logits.argmax(1) > 0) == (targets > 0)).sum()
 
 
@@ -159,7 +159,7 @@ class PatchPhase:
         return plans
 
     def _step(self, images: Tensor, targets: Tensor, epoch: int, step: int, total: int) -> Tensor:
-        """One update of the weights; (sum of losses, patches told right, patches), float64 (3,)."""
+        """One update of the weights; (sum of losses, patches classified right, patches), float64 (3,)."""
         trainer = self.trainer
         device = trainer.device.device
         images, targets = images.to(device, non_blocking=True), targets.to(device, non_blocking=True)

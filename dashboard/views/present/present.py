@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -11,11 +12,23 @@ from core.runs import Run
 from core.story import LONGEST, Slide, read_own, story, write_own
 from core.wording import plain
 from dashboard.state import datasets, preferences, training_runs
+from dashboard.state.file_stamps import stamp
 from dashboard.ui import components, image_components, notices, pages, test_set_access
 from dashboard.views.present import slides
 
 # Page, title, sentence and buttons leave so much of the window to the picture.
 AROUND, SMALLEST = 300, 300  # px
+# What a story is made of.
+_RECORDS = (
+    "manifest.csv",
+    "config.yaml",
+    "events.jsonl",
+    "model.json",
+    "evaluation.json",
+    "predictions/val.csv",
+    "predictions/test.csv",
+    "story.json",
+)
 _keys = image_components.component("keys")
 
 
@@ -26,11 +39,17 @@ def show() -> None:
         with components.page("Present", pages.PAGES["present"].about):
             components.nothing_trained("A presentation tells of a trained model, from its own records.", with_model=True)
         return
-    every = story(run, closed=closed_paths(run))
+    every = slides_of(str(run.path), tuple(stamp(run.path / name) for name in _RECORDS), tuple(sorted(closed_paths(run))))
     if preferences.get("present:edit", False):
         edit(run, every)
         return
     present(run, [slide for slide in every if not slide.hidden] or every)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def slides_of(path: str, stamps: tuple[Any, ...], closed: tuple[str, ...]) -> list[Slide]:
+    """The run's story, made again only when one of its records has changed: each move of a slider asks for it."""
+    return story(Run(path), closed=closed)
 
 
 def closed_paths(run: Run) -> set[str]:
