@@ -24,7 +24,7 @@ _heat = component(
     'Swipe</label><button type="button" class="hold" title="Or hold the space bar on a picture">Hold to hide</button>'
     '<div class="scale"><span class="low"></span><canvas role="img" aria-label="colour scale"></canvas>'
     '<span class="high"></span><span class="under"></span></div></div></div>',
-    uses=("element", "envelope", "lesions", "range", "swipe"),
+    uses=("element", "envelope", "lesions", "range", "around", "swipe"),
 )
 
 
