@@ -1,8 +1,9 @@
 // The image viewer: one or more pictures side by side, made of tiles (tilestore.js), with the tools of a reading room. `data`:
-// panes of {title, note, problem, pictures, size, spacing, spot, anchor, side, mirrored}; the pictures of a pane lie over each
-// other, {name, url, query, size, matrix, lesions, label}, the second one right of a bar; `matrix` leads from a picture's own
-// pixels to the pane's. `onLost` is called when the server no longer knows an image; `drawOver(context, pane)` draws over the
-// last picture of a pane, in the pane's own pixels. Returns the state, with `draw()`.
+// panes of {title, note, problem, pictures, size, spacing, spot, anchor, side, mirrored, over}; the pictures of a pane lie over
+// each other, {name, url, query, size, matrix, lesions, label}, the second one right of a bar; `matrix` leads from a picture's
+// own pixels to the pane's. `onLost` is called when the server no longer knows an image; `drawOver(context, pane, matrix, dots)`
+// draws over the picture of a pane that says `over`, given the way from the pane's pixels to the canvas's: with
+// `state.swiping` only right of a bar. Returns the state, with `draw()`.
 const TOOLS = ["pan", "window", "measure"]
 const NAMES = {
   pan: ["Move", "P"],
@@ -29,7 +30,7 @@ const LIST = [
   ["I, T, H, V", "invert, rotate, flip left to right, flip top to bottom"],
   ["L", "loupe; shift + arrows move it"],
   ["O", "lesion outlines"],
-  ["space (hold)", "no outlines; of two pictures the left one"],
+  ["space (hold)", "the image alone; of two the left one"],
   ["K", "move pictures together or apart"],
   ["Delete", "remove the last distance"],
   ["F, Escape", "full screen and back"],
@@ -40,7 +41,7 @@ const CLOSEST = 8 // screen pixels for one of the picture's, at most
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
 
 function viewing(root, data, { onLost, drawOver } = {}) {
-  const state = (root._viewing ??= { panes: [], tool: "pan", linked: true, outlines: true, loupe: false, split: 0.5, planes: new Map() })
+  const state = (root._viewing ??= { panes: [], tool: "pan", linked: true, outlines: true, loupe: false, split: 0.5 })
   Object.assign(state, { onLost, drawOver })
   root.style.setProperty("--height", data.height + "px")
   measureAbove(root)
@@ -48,9 +49,9 @@ function viewing(root, data, { onLost, drawOver } = {}) {
   if (state.shown === JSON.stringify(data)) return state
   state.shown = JSON.stringify(data)
   const before = state.subject === data.subject && state.panes.length === data.panes.length ? state.panes : []
-  if (!before.length) Object.assign(state, { point: null, split: data.split ?? 0.5, planes: new Map() })
+  if (!before.length) Object.assign(state, { point: null, begun: null, linked: data.linked ?? true })
   state.subject = data.subject
-  state.panes = data.panes.map((spec, index) => buildPane(state, spec, before[index]))
+  state.panes = data.panes.map((spec, index) => buildPane(state, { ...spec, index }, before[index]))
   state.active = state.panes[Math.max(0, before.indexOf(state.active))]
   state.stage.replaceChildren(...state.panes.map(({ box }) => box), state.status, state.problem)
   state.stage.style.setProperty("--columns", state.panes.length)
@@ -130,9 +131,10 @@ function buildPane(state, spec, old) {
     levels: pyramid(...picture.size),
   }))
   const tag = (kind, words) => element("span", { className: `tag ${kind}`, textContent: words })
-  const labels = pane.pictures.length > 1 ? pane.pictures.map(({ label }, index) => tag(index ? "right" : "left", label)) : []
+  const names = spec.over ? ["image", spec.over] : pane.pictures.length > 1 ? pane.pictures.map(({ label }) => label) : []
+  const labels = names.map((name, index) => tag(index ? "right" : "left", name))
   const title = [spec.title, spec.mirrored ? "mirrored" : ""].filter(Boolean).join(" · ")
-  pane.canvas = element("canvas", { role: "img", ariaLabel: `${spec.title || "the image"}` })
+  pane.canvas = element("canvas", { role: "img", ariaLabel: [spec.title || "the image", spec.about].filter(Boolean).join(". ") })
   pane.box = element("div", { className: "pane", tabIndex: 0 }, pane.canvas, title ? tag("title", title) : null, ...labels)
   pane.box.setAttribute("role", "group")
   pane.box.setAttribute("aria-label", `${title || "Image"}: plus and minus zoom, arrow keys move, ? lists all keys`)
@@ -140,8 +142,9 @@ function buildPane(state, spec, old) {
   pane.ruler = element("div", { className: "ruler" }, element("span", { className: "mm" }), element("span", { className: "percent" }), element("i", {}))
   pane.ruler.title = "Size on the screen: of mm as in the file (at the detector where it has no more), and of a pixel of the image"
   pane.box.append(pane.ruler)
-  if (pane.pictures.length > 1) {
-    pane.bar = element("div", { className: "bar", tabIndex: 0, role: "slider", ariaLabel: "before and after" })
+  if (spec.note) pane.box.append(element("p", { className: "note", textContent: spec.note }))
+  if (labels.length) {
+    pane.bar = element("div", { className: "bar", tabIndex: 0, role: "slider", ariaLabel: names.join(" and ") })
     pane.bar.ariaValueMin = "0"
     pane.bar.ariaValueMax = "100"
     pane.box.append(pane.bar)
@@ -155,6 +158,8 @@ function buildPane(state, spec, old) {
 
 const boxOf = ({ box }) => [box.clientWidth, box.clientHeight]
 const lieOf = (pane) => ({ ...pane.look.lie, mirrored: pane.look.lie.mirrored !== Boolean(pane.mirrored) })
+// Whether a bar parts what is seen of a pane: two pictures, or a picture and what lies over it.
+const parted = (state, pane) => pane.pictures.length > 1 || Boolean(pane.over && state.swiping)
 const shownSize = (pane) => (pane.look.lie.turns % 2 ? [...pane.size].reverse() : pane.size)
 
 // Where each pane's pixels lie on the screen: `pane.matrix` to those of its box, `pane.scale` of these for one of the pane's.
@@ -166,7 +171,8 @@ function place(state) {
     pane.fit = scales[index]
     pane.scale = pane.fit * pane.look.zoom
     pane.shown = size.map((length) => length * pane.scale)
-    pane.at = corner(box, pane.shown, pane.look, pane)
+    // on whole pixels of the screen, so that at 100 % each shows one of the picture's
+    pane.at = corner(box, pane.shown, pane.look, pane).map((start) => Math.round(start * devicePixelRatio) / devicePixelRatio)
     pane.matrix = times([pane.scale, 0, 0, pane.scale, ...pane.at], lying(lieOf(pane), ...pane.size))
   })
 }
@@ -181,22 +187,24 @@ function drawAll(root, state) {
   place(state)
   const wanted = state.panes.flatMap((pane) => drawPane(state, pane))
   state.store.want(wanted)
-  const [first] = state.panes
-  const together = state.panes.length > 1 && state.panes.every(({ spacing, scale }) => spacing && scale / spacing[1] === first.scale / first.spacing?.[1])
+  const alike = new Set(state.panes.map(({ scale, spacing }) => (scale / (spacing?.[1] ?? 1)).toFixed(6))).size === 1
   for (const pane of state.panes) {
-    pane.ruler.hidden = !pane.pictures.length || (together && pane !== first)
+    pane.ruler.hidden = !pane.pictures.length || (alike && pane !== state.panes[0])
     drawScale(pane.ruler, pane.scale, pane.spacing?.[1])
     pane.box.style.setProperty("--split", state.split * 100 + "%")
     pane.bar?.setAttribute("aria-valuenow", Math.round(state.split * 100))
     pane.box.classList.toggle("held", Boolean(state.held))
+    pane.box.classList.toggle("parted", parted(state, pane))
   }
   for (const name of TOOLS) state.buttons[name].setAttribute("aria-pressed", String(state.tool === name))
   for (const name of ["loupe", "outlines", "linked"]) state.buttons[name].setAttribute("aria-pressed", String(state[name]))
   state.buttons.invert.setAttribute("aria-pressed", String(state.active.look.inverted))
   state.buttons.full.setAttribute("aria-pressed", String(Boolean(root.matches(":fullscreen"))))
   root.dataset.tool = state.tool
+  root.dataset.held = String(Boolean(state.held))
   root.dataset.ready = String(!wanted.length)
-  root.dataset.zoom = state.active.scale?.toFixed(4)
+  root.dataset.zoom = state.active.scale.toFixed(4)
+  root.dataset.window = `${state.active.look.window.centre} ${state.active.look.window.width}`
   readout(state)
 }
 
@@ -209,7 +217,7 @@ function drawPane(state, pane) {
   context.setTransform(1, 0, 0, 1, 0, 0)
   context.clearRect(0, 0, w, h)
   const matrix = times([dots, 0, 0, dots, 0, 0], pane.matrix)
-  const split = pane.bar ? (state.held ? 1 : state.split) * w : 0
+  const split = parted(state, pane) ? (state.held ? 1 : state.split) * w : 0
   const wanted = drawPictures(context, state, pane, matrix, [0, 0, w, h], split, "view", dots)
   drawLines(context, state, pane, matrix, dots)
   const at = state.point?.pane === pane ? apply(matrix, state.point.at) : null
@@ -225,7 +233,7 @@ function drawPane(state, pane) {
     context.fillStyle = "#000"
     context.fill()
     context.clip()
-    wanted.push(...drawPictures(context, state, pane, enlarged, part, pane.bar ? (state.held ? w : split) : 0, "loupe", dots))
+    wanted.push(...drawPictures(context, state, pane, enlarged, part, split, "loupe", dots))
     context.restore()
     context.setTransform(1, 0, 0, 1, 0, 0)
     for (const [colour, thick] of [["#000", 4], ["#fff", 2]]) {
@@ -247,13 +255,16 @@ function drawPictures(context, state, pane, matrix, part, split, slot, dots) {
     const about = { matrix: times(matrix, picture.matrix), part: parts[index], table: tableOf(state, pane.look), store: state.store }
     return paintPicture(context, picture, { ...about, planes: pane.planes, slot: `${slot}${index}` })
   })
-  context.save()
-  context.setTransform(1, 0, 0, 1, 0, 0)
-  context.beginPath()
-  context.rect(parts.at(-1)[0], part[1], parts.at(-1)[2] - parts.at(-1)[0], part[3] - part[1])
-  context.clip()
-  if (!state.held) state.drawOver?.(context, pane, matrix, dots)
-  context.restore()
+  if (pane.over && !state.held) {
+    const left = Math.max(split, part[0])
+    context.save()
+    context.setTransform(1, 0, 0, 1, 0, 0)
+    context.beginPath()
+    context.rect(left, part[1], Math.max(0, part[2] - left), part[3] - part[1])
+    context.clip()
+    state.drawOver(context, pane, matrix, dots)
+    context.restore()
+  }
   if (!state.outlines || state.held) return wanted
   pane.pictures.forEach((picture, index) => {
     const [left, top, right, bottom] = parts[index]
@@ -319,8 +330,8 @@ function readout(state) {
   if (state.point) {
     const { pane, at } = state.point
     const [left] = apply(pane.matrix, at)
-    const right = pane.bar && !state.held && left >= state.split * boxOf(pane)[0]
-    const picture = pane.pictures[right ? 1 : 0]
+    const right = !state.held && left >= state.split * boxOf(pane)[0]
+    const picture = pane.pictures[right ? pane.pictures.length - 1 : 0]
     const own = picture && apply(inverse(picture.matrix), at)
     const grey = picture && greyAt(state.store, picture, own)
     if (grey) words.unshift(`x ${Math.floor(own[0])} y ${Math.floor(own[1])}`, `${grey.exact ? "" : "≈ "}${grey.value.toFixed(3)}`)
@@ -420,7 +431,7 @@ function handle(state, pane) {
   box.onpointerdown = (event) => {
     if (!pane.pictures.length) return
     state.active = pane
-    const usual = pane.bar && state.tool === "pan" && pane.look.zoom === 1 ? "bar" : state.tool
+    const usual = parted(state, pane) && state.tool === "pan" && pane.look.zoom === 1 ? "bar" : state.tool
     const tool = event.target === pane.bar ? "bar" : { 0: usual, 1: "pan", 2: "window" }[event.button]
     if (!tool) return
     if (event.button !== 0) event.preventDefault()

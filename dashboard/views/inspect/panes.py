@@ -20,7 +20,7 @@ from dashboard.ui.pages import PAGES
 from dashboard.ui.viewer import Pane
 
 ONE = "image"
-_NAMES = {ONE: "This image", "views": "Both views", "breasts": "Both breasts", "all": "All of them"}
+_NAMES = {ONE: "This image", "views": "Both views", "breasts": "Both breasts", "all": "All views"}
 
 
 def compared(image: ImageRef, inspection: Inspection, index: int, shown: Lesions) -> Pane:
