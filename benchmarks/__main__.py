@@ -25,6 +25,7 @@ BENCHMARKS = {
     "quality": "AUC on real images at an equal budget of processor minutes, against fastai and a linear probe (hours)",
     "resume": "what a kill costs: work lost, seconds to go on, checkpoints as a share of an epoch; and that it changes nothing",
     "sheets": "contact sheets of what the preprocessing does to every image of a manifest",
+    "tiles": "tiles of the image viewer, of a 16-bit image of 14 megapixels, in the server and in Chromium",
     "views": "two views of a breast fused against averaged scores of one, per breast, on frozen features of real images",
     "ui": "interactions with the pages in Chromium, idle, while EfficientNet-B0 trains, and with 100,000 steps shown",
 }

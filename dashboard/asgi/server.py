@@ -25,6 +25,7 @@ from dashboard.access.gradio_gate import GradioGate
 from dashboard.access.guard import Guard
 from dashboard.state.preferences import BrowserCookie
 from dashboard.ui.plotly_script import plotly_script
+from dashboard.ui.preview_address import PREVIEWS
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_UPLOAD = "300mb"
-PREVIEWS = "tune"  # first part of the path of the live previews
 SWEEP_EVERY = 600.0  # seconds between two looks for uploads to delete
 SESSIONS_EVERY = 30.0  # seconds between two looks for sessions that have ended
 OPEN_FILES = 65_536  # file descriptors to ask for; each page holds three for two minutes after it is closed

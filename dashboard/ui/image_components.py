@@ -36,7 +36,9 @@ def component(name: str, *, html: str = "", uses: Sequence[str] = (), isolate: b
     return st.components.v2.component(f"mammolab_{name}", html=html, js=read["js"], css=read["css"], isolate_styles=isolate)
 
 
-_compare = component("compare", html=COMPARE.format(more="", marks="", notes=""), uses=("element", "envelope", "swipe"))
+_compare = component(
+    "compare", html=COMPARE.format(more="", marks="", notes=""), uses=("element", "envelope", "around", "swipe")
+)
 _gallery = component("gallery", uses=("element", "envelope", "tile"))
 
 

@@ -168,13 +168,13 @@ def test_whole_loop_from_training_to_a_score(lab: Lab, page: Page, browser: Brow
     wait_until(page, lambda: any("viridis" in file.read_text(encoding="utf-8") for file in kept.glob("*.json")))
     page.reload()  # what was chosen in the browser is kept by the server
     expect(page.locator(".heat")).to_have_attribute("data-look", "0.75 viridis")
-    map_, frame = page.locator(".heat .after canvas"), page.locator(".heat .frame").nth(1)
-    expect(map_).to_be_visible()
-    frame.focus()
+    viewer = page.locator(".heat .viewer[data-ready=true]")
+    expect(viewer).to_have_attribute("data-held", "false")
+    page.locator(".heat .pane").nth(1).focus()
     page.keyboard.down("Space")  # the image alone, while it is held
-    expect(map_).to_be_hidden()
+    expect(viewer).to_have_attribute("data-held", "true")
     page.keyboard.up("Space")
-    expect(map_).to_be_visible()
+    expect(viewer).to_have_attribute("data-held", "false")
     page.get_by_label("Swipe").check()
     expect(page.get_by_role("slider", name="image and heatmap")).to_have_attribute("aria-valuenow", "50")
 

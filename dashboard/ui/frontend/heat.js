@@ -1,10 +1,10 @@
-// Images on black with a map in colour over each. Opacity, colours, outline and swipe change here, without the server, which
-// gets them ("look") when the slider comes to rest. Zoom, pan and keys: swipe.js; panels of one image move together.
+// Images in the viewer (viewing.js) with a map in colour over each. Opacity, colours, outline and swipe change here, without the
+// server, which gets them ("look") when the slider comes to rest. Panels of one image move together.
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".heat")
   const [header, blobs] = unpack(data)
-  const state = (root._heat ??= { id: "", panels: [], look: null, view: {} })
+  const state = (root._heat ??= { id: "", maps: [], look: null })
   const find = (what) => root.querySelector(what)
   const [opacity, output, colours, outline, swiping] = [
     "input[type=range]",
@@ -13,11 +13,7 @@ export default function (component) {
     "input[name=outline]",
     "input[name=swipe]",
   ].map(find)
-  root.style.setProperty("--columns", header.columns)
-  root.style.setProperty("--height", header.height + "px")
-  root.style.setProperty("--ratio", header.ratio)
   if (!state.dirty) state.look = header.look
-  measureAbove(root)
 
   const table = () => {
     const text = atob(header.signed ? header.two_colours : header.tables[state.look.colormap])
@@ -40,29 +36,40 @@ export default function (component) {
   }
   const colourOf = (level) => `rgb(${[...table().slice(3 * level, 3 * level + 3)].join(" ")})`
   const repaint = () => {
-    for (const panel of state.panels) {
-      if (!panel.levels) continue
-      paint(panel.canvas, panel.levels, panel.width, panel.height)
-      panel.lines.style.setProperty("--strong", colourOf(header.signed ? 255 : 210))
-      panel.lines.style.setProperty("--negative", colourOf(0))
-    }
+    for (const map of state.maps) if (map) paint(map.canvas, map.levels, map.width, map.height)
     const ramp = Uint8Array.from({ length: 256 }, (_, level) => level)
     paint(find(".scale canvas"), ramp, 256, 1)
+    state.viewing?.draw()
+  }
+  // the map of a pane and its outlines, white on a dark rim
+  const drawOver = (context, pane, matrix, dots) => {
+    const map = state.maps[pane.index]
+    if (!map) return
+    const there = times(matrix, header.panels[pane.index].matrix)
+    context.setTransform(...there)
+    Object.assign(context, { globalAlpha: state.look.opacity, imageSmoothingEnabled: true })
+    context.drawImage(map.canvas, 0, 0)
+    context.globalAlpha = 1
+    if (!state.look.outline) return
+    context.setTransform(1, 0, 0, 1, 0, 0)
+    context.lineJoin = context.lineCap = "round"
+    for (const [sign, drawn] of map.outlines) {
+      const path = new Path2D()
+      path.addPath(drawn, new DOMMatrix(there))
+      const colour = colourOf(sign < 0 ? 0 : header.signed ? 255 : 210)
+      for (const [strokeStyle, thick] of [["#000c", 4], [colour, 2]]) {
+        Object.assign(context, { strokeStyle, lineWidth: thick * dots })
+        context.stroke(path)
+      }
+    }
   }
   const show = () => {
     const { look } = state
-    root.style.setProperty("--opacity", look.opacity)
     opacity.style.setProperty("--filled", look.opacity * 100 + "%")
     output.textContent = Math.round(look.opacity * 100) + " %"
-    root.classList.toggle("plain", !look.outline)
-    for (const panel of state.panels) {
-      if (!panel.bar || panel.bar.hidden === !look.swipe) continue
-      panel.bar.hidden = !look.swipe
-      panel.element.classList.toggle("swiping", look.swipe)
-      panel.swipe.split = panel.swipe.home = look.swipe ? 0.5 : 0
-      panel.swipe.draw()
-    }
     root.dataset.look = `${look.opacity} ${look.colormap}`
+    if (state.viewing && state.viewing.swiping !== look.swipe) Object.assign(state.viewing, { swiping: look.swipe, split: 0.5 })
+    state.viewing?.draw()
   }
   const settle = () => {
     state.dirty = false
@@ -75,82 +82,39 @@ export default function (component) {
     if (final) settle()
   }
 
-  // ---------------------------------------------------------------- panels
-  const drawing = ({ width, height }) => svg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" })
-  const outlines = (panel) => {
-    const lines = drawing(panel)
+  // ---------------------------------------------------------------- pictures
+  const read = async ({ map }) => {
+    if (map < 0) return null
+    const image = await createImageBitmap(blobs[map])
+    const { width, height } = image
+    const reader = new OffscreenCanvas(width, height).getContext("2d")
+    reader.drawImage(image, 0, 0)
+    const levels = reader.getImageData(0, 0, width, height).data.filter((_, index) => index % 4 === 0)
     const limit = (sign) => (header.signed ? 128 + sign * 127 * header.half : 255 * header.half)
-    for (const sign of header.signed ? [1, -1] : [1]) {
-      const d = contour(panel.levels, panel.width, panel.height, limit(sign), sign)
-      for (const kind of ["halo", sign > 0 ? "strong" : "negative"]) lines.append(svg("path", { d, class: kind }))
-    }
-    return lines
+    const signs = header.signed ? [1, -1] : [1]
+    const outlines = signs.map((sign) => [sign, new Path2D(contour(levels, width, height, limit(sign), sign))])
+    return { canvas: new OffscreenCanvas(1, 1), levels, width, height, outlines }
   }
-  const text = (kind, words) => element("div", { className: kind, textContent: words, title: words })
-  const box = (kind, ...children) => element("div", { className: kind }, ...children)
-  const load = async (blob) => {
-    const image = new Image()
-    image.src = URL.createObjectURL(blob)
-    await image.decode()
-    return image
-  }
-  const keys = [["space (hold)", "hide the heatmap"], ["Swipe", "a bar between image and heatmap"], ...KEYS]
   const build = async () => {
-    const panels = await Promise.all(
-      header.panels.map(async (panel) => {
-        const base = await load(blobs[panel.image])
-        base.alt = panel.map >= 0 ? `${panel.title}: the image below the heatmap` : panel.title
-        const made = { base, width: base.naturalWidth, height: base.naturalHeight }
-        const frame = (made.frame = box("frame compare", box("side", base)))
-        if (panel.map >= 0) {
-          const map = await load(blobs[panel.map])
-          const words = [panel.title, panel.detail, panel.note].filter(Boolean).join(". ")
-          made.canvas = element("canvas", { role: "img", ariaLabel: words })
-          const reader = new OffscreenCanvas(made.width, made.height).getContext("2d")
-          reader.drawImage(map, 0, 0)
-          made.levels = reader.getImageData(0, 0, made.width, made.height).data.filter((_, index) => index % 4 === 0)
-          URL.revokeObjectURL(map.src)
-          made.lines = outlines(made)
-          const about = { role: "slider", tabIndex: 0, ariaLabel: "image and heatmap", ariaValueMin: "0", ariaValueMax: "100" }
-          made.bar = element("div", { className: "bar", hidden: true, ...about })
-          frame.append(box("side after", made.canvas, made.lines), made.bar)
-        }
-        if (panel.lesions.length) frame.append(box("side", lesionLines(panel.lesions, made.width, made.height)))
-        if (panel.map >= 0) frame.append(text("tag left", "image"), text("tag right", "heatmap"))
-        if (panel.note) frame.append(text("note", panel.note))
-        frame.tabIndex = 0
-        frame.setAttribute("role", "group")
-        frame.setAttribute("aria-label", `${panel.title}: plus and minus zoom, arrow keys move, space hides the heatmap, ? lists keys`)
-        const detail = panel.detail ? text("detail", panel.detail) : null
-        made.element = element("figure", { className: "panel" }, frame, text("caption", panel.title), detail)
-        return made
-      }),
-    )
+    const maps = await Promise.all(header.panels.map(read))
     if (state.id !== header.id) return // other panels were asked for meanwhile
-    const old = state.panels
-    state.panels = panels
-    if (!header.linked || state.subject !== header.subject) state.view = {}
-    state.subject = header.subject
-    for (const panel of panels) {
-      const onDraw = ({ zoom, x, y }) => {
-        panel.frame.style.setProperty("--zoom", zoom)
-        state.view = header.linked ? { zoom, x, y } : {}
-        for (const other of header.linked ? state.panels : []) {
-          const at = other.swipe
-          if (!at || (at.zoom === zoom && at.x === x && at.y === y)) continue
-          Object.assign(at, state.view)
-          at.draw()
-        }
-      }
-      panel.swipe = swipe(panel.frame, { onDraw, home: 0 })
-      Object.assign(panel.swipe, { width: panel.width, height: panel.height, most: 12 }, state.view)
-      keyHelp(panel.frame, keys)
-    }
+    state.maps = maps
+    const panes = header.panels.map(({ title, detail, note, map, pane }) => ({
+      ...pane,
+      note,
+      over: map >= 0 ? "heatmap" : "",
+      about: [title, detail, note].filter(Boolean).join(". "),
+    }))
+    const about = { panes, subject: header.subject, height: header.height, linked: header.linked }
+    state.viewing = viewing(find(".viewer"), about, { drawOver, onLost: () => setTriggerValue("lost", String(Date.now())) })
+    const words = (kind, text) => element("div", { className: kind, textContent: text, title: text })
+    const captions = header.panels.map(({ title, detail }) =>
+      element("div", {}, words("caption", title), detail ? words("detail", detail) : null),
+    )
+    find(".captions").style.setProperty("--columns", captions.length)
+    find(".captions").replaceChildren(...captions)
     repaint()
     show()
-    for (const panel of panels) panel.swipe.draw()
-    find(".panels").replaceChildren(...panels.map((panel) => panel.element))
-    setTimeout(() => old.forEach((panel) => URL.revokeObjectURL(panel.base.src)), 1000)
   }
 
   // ---------------------------------------------------------------- controls
@@ -172,12 +136,17 @@ export default function (component) {
   }
   outline.onchange = () => change({ outline: outline.checked })
   swiping.onchange = () => change({ swipe: swiping.checked })
-  const hold = (on) => state.panels.forEach((panel) => panel.swipe?.hold(on))
+  const hold = (on) => {
+    if (!state.viewing) return
+    state.viewing.held = on
+    state.viewing.draw()
+  }
   const button = find(".hold")
   button.onpointerdown = () => hold(true)
   button.onpointerup = button.onpointerleave = button.onpointercancel = button.onblur = button.onkeyup = () => hold(false)
   button.onkeydown = (event) => [" ", "Enter"].includes(event.key) && hold(true)
   show()
+  if (state.viewing) state.viewing.drawOver = drawOver
   if (state.id === header.id) return repaint()
   state.id = header.id
   build()

@@ -44,16 +44,21 @@ function coalesce(run) {
   }
 }
 
-// Fetch a message (see envelope.js); throws an Error with the reason in words, and with `lost` where the server no longer
-// knows the address: the page's script opens it again.
+// Fetch a message (see envelope.js), or with `ask` bytes; throws an Error with the reason in words, and with `lost` where the
+// server no longer knows the address: the page's script opens it again.
 async function request(url, query) {
+  const bytes = await ask(url, query)
+  return unpack(bytes)
+}
+
+async function ask(url, query) {
   let response
   try {
     response = await fetch(`${here(url)}?${new URLSearchParams(query)}`, { cache: "no-store" })
   } catch {
     throw new Error("The server does not answer.")
   }
-  if (response.ok) return unpack(new Uint8Array(await response.arrayBuffer()))
+  if (response.ok) return new Uint8Array(await response.arrayBuffer())
   const { reason } = await response.json().catch(() => ({}))
   throw Object.assign(new Error(reason ?? `The server answered ${response.status}.`), { lost: response.status === 404 })
 }

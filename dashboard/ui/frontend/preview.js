@@ -93,11 +93,7 @@ export default function (component) {
   const measure = () => {
     ruler.hidden = !view.width
     if (!view.width) return
-    const { scale } = view.place(0, 0)
-    const mm = state.spacing && [100, 50, 20, 10, 5, 2, 1, 0.5].find((length) => (length / state.spacing) * scale <= 140)
-    ruler.querySelector("i").style.width = mm ? (mm / state.spacing) * scale + "px" : "0"
-    ruler.querySelector(".mm").textContent = mm ? `${mm} mm` : ""
-    ruler.querySelector(".percent").textContent = `${Math.round(scale * 100)} %`
+    drawScale(ruler, view.place(0, 0).scale, state.spacing)
   }
   // the square of the picture that the loupe shows: as many pixels as fit into its box, one to one
   const outline = () => {

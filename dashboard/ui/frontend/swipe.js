@@ -132,39 +132,6 @@ function swipe(root, { onSpot, onDraw, home = 0.5 } = {}) {
   return state
 }
 
-// Set --above to the height of what is above `root` on its page, for pictures that end with the window. It differs with
-// the warnings, and some of it is drawn later.
-function measureAbove(root) {
-  const measure = () => {
-    const scrolled = document.querySelector("[data-testid=stMain]")?.scrollTop ?? 0
-    root.style.setProperty("--above", Math.round(root.getBoundingClientRect().top + scrolled) + "px")
-  }
-  root._above ??= new ResizeObserver(measure)
-  root._above.observe(document.body)
-  setTimeout(measure, 300)
-  measure()
-}
-
-// A button with "?" in the picture's corner that lists its keys ([keys, what they do] each); "?" and Escape on the picture
-// open and close the list.
-function keyHelp(root, rows) {
-  if (root.querySelector(".help")) return
-  const about = { type: "button", textContent: "?", title: "Keys and mouse (?)", ariaLabel: "Keys and mouse" }
-  const button = element("button", about)
-  const cells = rows.flatMap(([keys, what]) => [element("dt", { textContent: keys }), element("dd", { textContent: what })])
-  const list = element("dl", { hidden: true }, ...cells)
-  const open = (on) => {
-    list.hidden = !on
-    button.setAttribute("aria-expanded", String(on))
-  }
-  open(false)
-  button.onclick = () => open(list.hidden)
-  root.addEventListener("keydown", (event) => {
-    if (event.key === "?") open(list.hidden)
-    else if (event.key === "Escape") open(false)
-  })
-  root.append(element("div", { className: "help" }, button, list))
-}
 const KEYS = [
   ["wheel, + −", "zoom"],
   ["drag, arrows", "move when zoomed"],

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from core.images.encode import encode_jpeg, encode_png
+from core.images.encode import encode_png
 from dashboard.cache.envelope import envelope
 from dashboard.cache.explanations import View
+from dashboard.ui import viewer
 from dashboard.ui.image_components import component
+from dashboard.ui.viewer import Pane
 
 _heat = component(
     "heat",
-    html='<div class="heat"><div class="panels"></div><div class="look">'
+    html='<div class="heat"><div class="viewer"></div><div class="captions"></div><div class="look">'
     '<label>Opacity <input type="range" min="0" max="1" step="0.05" aria-label="Opacity"><output></output></label>'
     '<label>Colours <select aria-label="Colours"></select></label>'
     '<label title="A line round what is at least half as strong as the strongest"><input type="checkbox" name="outline"> '
@@ -24,16 +26,17 @@ _heat = component(
     'Swipe</label><button type="button" class="hold" title="Or hold the space bar on a picture">Hold to hide</button>'
     '<div class="scale"><span class="low"></span><canvas role="img" aria-label="colour scale"></canvas>'
     '<span class="high"></span><span class="under"></span></div></div></div>',
-    uses=("element", "envelope", "lesions", "range", "swipe"),
+    uses=(*viewer.VIEWING, "range"),
 )
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: `view` with its map, or without it where `bare`; `note` is written onto it: why there is no map, or why it
-    is not to be trusted."""
+    """One picture: `view`'s map over the image in `pane`, or that alone where `bare`; `note` is written onto it: why there is
+    no map, or why it is not to be trusted."""
 
     view: View
+    pane: Pane
     title: str
     detail: str = ""
     note: str = ""
@@ -45,7 +48,6 @@ def show(
     *,
     key: str,
     height: int,
-    ratio: float,
     look: Mapping[str, Any],
     scale: tuple[str, str, str],
     subject: str,
@@ -54,7 +56,7 @@ def show(
 ) -> None:
     """The panels in a row, over what changes their look and a bar: `scale` is what its ends mean, and the line under it.
 
-    A panel is `ratio` times as wide as high, and at most `height` px high; less where the window is low.
+    They are at most `height` px high; less where the window is low.
     `linked`: they show the same places, so they are zoomed together, and stay so while `subject` is the same. `look`:
     opacity, colormap, outline, swipe; what the user makes of them is in `st.session_state[key]["look"]` when `on_look` is
     called.
@@ -65,17 +67,15 @@ def show(
     shown = []
     for panel in panels:
         view = panel.view
-        entry = {"title": panel.title, "detail": panel.detail, "note": panel.note, "lesions": view.outlines}
-        shown.append(entry | {"image": len(blobs), "map": -1 if panel.bare else len(blobs) + 1})
-        blobs.append(encode_jpeg(view.image, quality=92))
+        entry = {"title": panel.title, "detail": panel.detail, "note": panel.note, "pane": panel.pane.data()}
+        across, down = (size / own for size, own in zip(panel.pane.size, view.values.shape[::-1], strict=True))
+        shown.append(entry | {"map": -1 if panel.bare else len(blobs), "matrix": [across, 0, 0, down, 0, 0]})
         if not panel.bare:
             blobs.append(_levels(view))
     signed = any(panel.view.signed for panel in panels)
     header = {
         "panels": shown,
-        "columns": len(shown),
         "height": height,
-        "ratio": ratio,
         "look": dict(look),
         "half": HALF,
         "signed": signed,
@@ -85,7 +85,7 @@ def show(
         "id": hashlib.blake2b(b"".join(blobs) + repr((shown, signed)).encode()).hexdigest(),
         **_tables(),
     }
-    _heat(data=envelope(header, blobs), key=key, on_look_change=on_look)
+    _heat(data=envelope(header, blobs), key=key, on_look_change=on_look, on_lost_change=lambda: None)
 
 
 def _levels(view: View) -> bytes:

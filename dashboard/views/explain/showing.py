@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
 
+from core.preprocessing.geometry import map_points, scaling
 from core.wording import plain
-from dashboard.cache import results
+from dashboard.cache import lesions, results, tiles
 from dashboard.cache.explanations import Ask, Explained, View, without_map
-from dashboard.state import preferences
-from dashboard.ui import chance_notices, notices
+from dashboard.state import models, preferences
+from dashboard.ui import chance_notices, notices, viewer
+from dashboard.ui.viewer import Pane
 from dashboard.views.explain import panels
 from dashboard.views.explain.comparison import Case
 from dashboard.views.explain.saving import PICTURES, Display, store_style, style
@@ -18,8 +22,7 @@ from dashboard.views.explain.saving import PICTURES, Display, store_style, style
 if TYPE_CHECKING:
     from core.gradcam.cam_layers import LayerChoice
 
-PICTURE_HEIGHT = 640  # px, at most: as high as the window leaves room for (frontend/heat.css)
-PICTURE_RATIOS = (0.6, 1.35)  # width to height of a picture's frame, least and most
+PICTURE_HEIGHT = 760  # px, at most: as high as the window leaves room for (frontend/viewing.css)
 
 
 def method_title(method: str) -> str:
@@ -40,9 +43,9 @@ def no_verdicts(shown: list[Case], found: list[Explained]) -> None:
     notes(shown, found)
     pieces = []
     for case, each in zip(shown, found, strict=True):
-        height, width = each.prediction.prepared.pixels.shape
         view = without_map(each)
-        pieces.append(panels.Panel(view, f"Model input, {width} × {height} px", case.image.name, bare=True))
+        pane = pane_of(case, view, "input")
+        pieces.append(panels.Panel(view, pane, titled("Model input", pane), case.image.name, bare=True))
     show_panels(pieces, Ask(), subject=shown[0].image.key, linked=False)
     if any(each.heat is not None for each in found):
         how_to_read()
@@ -89,11 +92,11 @@ def labelled(name: str, value: str, detail: str) -> str:
 
 def picture(shown: list[Case], found: list[Explained], views: list[View], ask: Ask, display: Display) -> None:
     """The panels on black, then how to read them."""
-    height, width = views[0].image.shape
     where = "Model input" if display.place == "input" else "Original"
     alone = len(shown) == 1
-    pieces = [panels.Panel(views[0], f"{where}, {width} × {height} px", shown[0].image.name, bare=True)] if alone else []
-    for case, each, view in zip(shown, found, views, strict=True):
+    places = [pane_of(case, view, display.place) for case, view in zip(shown, views, strict=True)]
+    pieces = [panels.Panel(views[0], places[0], titled(where, places[0]), shown[0].image.name, bare=True)] if alone else []
+    for case, each, view, pane in zip(shown, found, views, places, strict=True):
         heat = each.drawn
         what = "Evidence for either class" if heat.target == "both" else f"Evidence for {heat.target}"
         layer = next((each for each in results.layer_choices(case.run) if each.name == heat.layer), None)
@@ -105,15 +108,37 @@ def picture(shown: list[Case], found: list[Explained], views: list[View], ask: A
             rows, columns = prepared.pixels.shape
             detail += f" · input {columns} × {rows} px, recipe {prepared.recipe_hash[:8]}"
         name = what if alone else f"{case.name}: {what.lower()}"
-        pieces.append(panels.Panel(view, name, detail, note=map_note(case, each)))
+        pieces.append(panels.Panel(view, pane, name, detail, note=map_note(case, each)))
     subject = shown[0].image.key + display.place
     show_panels(pieces, ask, subject=subject, linked=display.beside != "view")
     how_to_read()
 
 
+def pane_of(case: Case, view: View, place: str) -> Pane:
+    """The image that a view's map lies on, `place` of PLACES, at its own resolution; the loupe begins at the first lesion, else
+    where the map is strongest."""
+    recipe = models.predictor(case.run).recipe
+    picture = viewer.picture(case.image, recipe, tiles.INPUT if place == "input" else tiles.ORIGINAL)
+    height, width = view.values.shape
+    enlarge = scaling(picture.size[0] / width, picture.size[1] / height)
+    outlines = tuple(tuple(map(tuple, map_points(np.asarray(points), enlarge).tolist())) for points in view.outlines)
+    share, strength = lesions.spot(outlines, picture.size), np.abs(view.values)
+    if share is None and strength.any():
+        y, x = np.unravel_index(int(strength.argmax()), strength.shape)
+        share = (float(x) + 0.5) / width, (float(y) + 0.5) / height
+    spot = None if share is None else (share[0] * picture.size[0], share[1] * picture.size[1])
+    found = tiles.staged(case.image, recipe, picture.stage)
+    spacing = viewer.spacing(case.image, recipe, found)
+    return Pane("", (replace(picture, lesions=outlines),), picture.size, spacing, spot, found.matrix)
+
+
+def titled(where: str, pane: Pane) -> str:
+    """What a picture is, with its size."""
+    return f"{where}, {pane.size[0]} × {pane.size[1]} px"
+
+
 def show_panels(pieces: list[panels.Panel], ask: Ask, *, subject: str, linked: bool) -> None:
     """Pictures in a row, at the size and in the colours of this page."""
-    height, width = pieces[0].view.image.shape
     # What the ends of the colour bar mean, and a line under it.
     scale = ("0: none", "1: strongest", "Colours are relative to this image")
     if ask.target == "both":
@@ -122,7 +147,6 @@ def show_panels(pieces: list[panels.Panel], ask: Ask, *, subject: str, linked: b
         pieces,
         key=PICTURES,
         height=PICTURE_HEIGHT,
-        ratio=min(max(width / height, PICTURE_RATIOS[0]), PICTURE_RATIOS[1]),
         look=style() | {"swipe": preferences.get("explain:swipe", False) is True},
         scale=scale,
         subject=subject,

@@ -9,7 +9,6 @@ from dataclasses import replace
 import streamlit as st
 
 from core.config import Recipe
-from core.images.encode import encode_jpeg, encode_png
 from core.images.mammogram import ImageMeta
 from core.inspection import InspectedStage, Inspection, facts, geometry, parameter_words, recipe_facts, value_words
 from core.plots.style import base_figure
@@ -17,33 +16,69 @@ from core.wording import plain
 from dashboard.cache import images, inspections, lesions
 from dashboard.cache.images import ImageRef
 from dashboard.cache.inspections import Inspected
-from dashboard.cache.lesions import NO_LESIONS, Lesions
 from dashboard.state import models, preferences, widgets
-from dashboard.ui import components, image_components, lesion_switch, notices, pages
+from dashboard.ui import components, image_components, lesion_switch, notices, pages, viewer
 from dashboard.ui.image_components import Tile
-from dashboard.views.inspect import recipe_choice
+from dashboard.views.inspect import panes, recipe_choice
 
 STAGE = "inspect:stage"
 
 
 def show() -> None:
-    """Pickers on top, then everything about the image chosen."""
+    """The picker on top, then everything about the image chosen."""
     image = components.image_picker(key="inspect")
-    if image is None:
-        return
-    left, middle, right = st.columns([4, 4, 3], gap="medium")
-    with left:
+    if image is not None:
+        board(image)
+
+
+@st.fragment
+@notices.errors_shown()
+def board(image: ImageRef) -> None:
+    """The viewer beside what is known of the stage, then all stages and tables. Only this reruns when something is chosen."""
+    bar = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    with bar:
+        hanging, rows = panes.hanging(image)
+    with st.container(key="narrow_stack_viewer"):
+        picture, beside = st.columns([7, 4], gap="medium") if hanging == panes.ONE else (st.container(), st.container())
+    with beside:
         recipe = recipe_choice.recipe(widgets.select("Recipe", recipe_choice.choices(), "inspect:recipe"))
-    with st.spinner("Reading the image", show_time=False):
-        meta = images.mammogram(image, recipe).meta
-    with middle:
+        with st.spinner("Reading the image", show_time=False):
+            meta = images.mammogram(image, recipe).meta
         tried = window_picker(image, meta, recipe)
-    with right:
         image = frame_picker(image, meta)
-    if tried != recipe:
-        only_here(recipe)
-    components.synthetic_image_notice("inspect", meta)
-    board(image, tried)
+        if tried != recipe:
+            only_here(recipe)
+        with st.spinner("Preparing the image", show_time=False):
+            found = inspections.inspected(image, tried)
+    inspection = found.inspection
+    with bar:
+        index = stage_picker(inspection)
+    drawn = lesions.of_image(image, inspection.stages[0].shape)
+    with picture, st.spinner("Reading the images", show_time=False):
+        shown = (
+            panes.hung(rows, tried, inspection.stages[index].name)
+            if rows
+            else [panes.compared(image, inspection, index, drawn)]
+        )
+        viewer.show(shown, key="inspect:viewer", subject=f"{image.key}:{image.frame}:{hanging}")
+    with beside:
+        components.synthetic_image_notice("inspect", meta)
+        gate_verdict(image, tried, inspection)
+        for warning in inspection.warnings:
+            notices.warning(warning)
+        lesion_switch.problem(drawn)
+        about(inspection, index)
+    strip(found, index)
+    with st.container(key="narrow_stack_saving"):
+        summary, saving = st.columns([7, 3], gap="medium")
+    summary.markdown(
+        f"Recipe `{inspection.prepared.recipe_hash}` · **{inspection.milliseconds:.0f} ms** from file to model input. "
+        f"{geometry(inspection)}"
+    )
+    with saving:
+        downloads(found)
+    st.divider()
+    tables(inspection)
 
 
 def window_picker(image: ImageRef, meta: ImageMeta, recipe: Recipe) -> Recipe:
@@ -92,33 +127,6 @@ def frame_picker(image: ImageRef, meta: ImageMeta) -> ImageRef:
 # ---------------------------------------------------------------- all stages
 
 
-@st.fragment
-@notices.errors_shown()
-def board(image: ImageRef, recipe: Recipe) -> None:
-    """All stages side by side, then one of them in large. Only this reruns when another stage is clicked."""
-    with st.spinner("Preparing the image", show_time=False):
-        found = inspections.inspected(image, recipe)
-    inspection = found.inspection
-    gate_verdict(image, recipe, inspection)
-    for warning in inspection.warnings:
-        notices.warning(warning)
-    with st.container(key="narrow_stack_saving"):
-        summary, saving = st.columns([7, 3], gap="medium")
-    summary.markdown(
-        f"Recipe `{inspection.prepared.recipe_hash}` · **{inspection.milliseconds:.0f} ms** from file to model input. "
-        f"{geometry(inspection)}"
-    )
-    with saving:
-        downloads(found)
-    chosen = strip(found)
-    drawn = lesions.of_image(image, inspection.stages[0].shape)
-    lesion_switch.problem(drawn)
-    shown = drawn if lesion_switch.switch(drawn.known, "inspect:outlines") else NO_LESIONS
-    large(inspection, chosen, shown)
-    st.divider()
-    tables(inspection)
-
-
 def gate_verdict(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
     """Whether a model would judge this image: by the file's header and, for a trained model's recipe, by that model's gate."""
     from core.gate import doubts_of_origin, refusal_of_origin
@@ -144,13 +152,20 @@ def gate_verdict(image: ImageRef, recipe: Recipe, inspection: Inspection) -> Non
         notices.warning(plain(doubt))
 
 
-def strip(found: Inspected) -> int:
-    """The stages as tiles in order; a click, or the bar below, chooses. Returns the index of the one chosen."""
-    stages = found.inspection.stages
-    names = [stage.name for stage in stages]
+def stage_picker(inspection: Inspection) -> int:
+    """The index of the stage that is shown, from a bar with their names."""
+    names = [stage.name for stage in inspection.stages]
     # What was chosen on another image may not be a step of this one.
     current = preferences.get(STAGE)
-    index = names.index(current) if current in names else len(names) - 1
+    default = current if current in names else names[-1]
+    titles = {stage.name: stage.title for stage in inspection.stages}
+    return names.index(widgets.segmented("Stage", titles, STAGE, default=default, hide_label=True))
+
+
+def strip(found: Inspected, index: int) -> None:
+    """The stages as tiles in order; a click chooses."""
+    stages = found.inspection.stages
+    names = [stage.name for stage in stages]
     tiles = [
         Tile(
             picture,
@@ -167,8 +182,6 @@ def strip(found: Inspected) -> int:
     if picked in names and picked != names[index]:
         preferences.set(STAGE, picked)
         st.rerun(scope="fragment")
-    titles = {stage.name: stage.title for stage in stages}
-    return names.index(widgets.segmented("Stage", titles, STAGE, default=names[index], hide_label=True))
 
 
 def _detail(stage: InspectedStage, number: int) -> str:
@@ -180,43 +193,16 @@ def _detail(stage: InspectedStage, number: int) -> str:
 # ---------------------------------------------------------------- one stage
 
 
-def large(inspection: Inspection, index: int, shown: Lesions) -> None:
-    """One stage against the one before, with these lesions, and everything known about it."""
+def about(inspection: Inspection, index: int) -> None:
+    """Everything known about a stage."""
     stage, earlier = inspection.stages[index], inspection.stages[max(0, index - 1)]
-    picture, facts_column = st.columns([6, 5], gap="medium")
-    with picture:
-        compared(inspection, index, shown)
-    with facts_column:
-        st.markdown(f"## {index + 1}. {stage.title}", anchors=False)
-        st.markdown(stage.words + ("" if stage.changed or index == 0 else " **No pixel changed.**"))
-        for warning in stage.step.warnings:
-            notices.warning(warning)
-        histogram(
-            stage,
-            earlier,
-            inside=widgets.segmented("Pixels", ["Inside the breast", "Whole image"], "inspect:pixels", hide_label=True)
-            != "Whole image",
-        )
-        _pairs(_facts(stage))
-
-
-def compared(inspection: Inspection, index: int, shown: Lesions) -> None:
-    """Swipe between the stage before and this one, in one place; the first stage has none before it."""
-    pair = zip(inspection.pair(index), inspection.pair_matrices(index), strict=True)
-    before, after = (lesions.drawn_on(picture, shown, matrix) for picture, matrix in pair)
-    stage = inspection.stages[index]
-    if index == 0:
-        image_components.image_on_black(encode_jpeg(after), key="inspect:first", height=520)
-        return
-    last = index == len(inspection.stages) - 1
-    image_components.compare_slider(
-        encode_jpeg(before),
-        encode_png(after) if last else encode_jpeg(after),
-        key="inspect:compare",
-        height=520,
-        labels=(inspection.stages[index - 1].title, stage.title),
-    )
-    st.caption("Drag the bar to compare, wheel or + − to zoom, drag or arrows to move. Press ? in the picture for all keys.")
+    st.markdown(f"## {index + 1}. {stage.title}", anchors=False)
+    st.markdown(stage.words + ("" if stage.changed or index == 0 else " **No pixel changed.**"))
+    for warning in stage.step.warnings:
+        notices.warning(warning)
+    pixels = widgets.segmented("Pixels", ["Inside the breast", "Whole image"], "inspect:pixels", hide_label=True)
+    histogram(stage, earlier, inside=pixels != "Whole image")
+    _pairs(_facts(stage))
 
 
 def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -> None:

@@ -7,19 +7,19 @@ recipe only when a slider comes to rest.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from core.config import Recipe
-from dashboard.asgi import server
 from dashboard.cache import images, lesions, previews
 from dashboard.cache.images import ImageRef
-from dashboard.cache.lesions import Lesions, Polygon
+from dashboard.cache.lesions import Lesions
 from dashboard.ui import form_widgets
 from dashboard.ui.image_components import COMPARE, component, label_color
+from dashboard.ui.preview_address import preview_url
 
 HEIGHT = 600  # px of the picture
 
@@ -43,7 +43,7 @@ _preview = component(
     '<polyline class="now"/><polyline class="old"/></svg>'
     '<div class="axis"><span>black</span><span class="key">before</span><span class="key solid">after</span>'
     "<span>white</span></div></figure></div></div></div>",
-    uses=("element", "envelope", "here", "lesions", "live", "swipe"),
+    uses=("element", "envelope", "here", "lesions", "live", "around", "swipe"),
 )
 _sliders = component(
     "sliders",
@@ -87,20 +87,10 @@ def preview(
     spatial = images.arranged(image, recipe)
     height, width = spatial.levels.shape
     outlines = lesions.mapped(found, spatial.matrix)
-    data = {"url": _url(previews.open_image(image)), "recipe": recipe.model_dump(mode="json"), "height": HEIGHT}
+    data = {"url": preview_url(previews.open_image(image)), "recipe": recipe.model_dump(mode="json"), "height": HEIGHT}
     drawn = {"size": (width, height), "lesions": outlines if outlined else ()}
-    spot = lesion_spot(outlines, (width, height))
+    spot = lesions.spot(outlines, (width, height))
     _preview(data={**data, **drawn, "spot": spot, "as_stored": as_stored}, key=key, on_lost_change=lambda: None)
-
-
-def lesion_spot(outlines: Iterable[Polygon], size: tuple[int, int]) -> tuple[float, float] | None:
-    """The middle of the first outline that the picture of (width, height) shows, in shares of these; None without one."""
-    for points in outlines:
-        xs, ys = zip(*points, strict=True)
-        x, y = (min(xs) + max(xs)) / 2 / size[0], (min(ys) + max(ys)) / 2 / size[1]
-        if 0 <= x < 1 and 0 <= y < 1:
-            return x, y
-    return None
 
 
 def sliders(recipe: Recipe, *, key: str, on_change: Callable[[], None]) -> None:
@@ -135,7 +125,7 @@ def grid(refs: list[ImageRef], rows: pd.DataFrame, recipe: Recipe, *, key: str) 
         }
         for ref, row in zip(refs, rows.itertuples(), strict=True)
     ]
-    data = {"url": _url(previews.open_grid(refs)), "recipe": recipe.model_dump(mode="json"), "tiles": tiles}
+    data = {"url": preview_url(previews.open_grid(refs)), "recipe": recipe.model_dump(mode="json"), "tiles": tiles}
     result = _grid(data=data, key=key, on_picked_change=lambda: None, on_lost_change=lambda: None)
     picked = getattr(result, "picked", None)
     return str(picked) if picked else None
@@ -160,7 +150,3 @@ def choose(frame: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
                 patients.add(str(frame.iloc[index]["patient_id"]))
                 chosen.append(index)
     return frame.iloc[chosen]
-
-
-def _url(token: str) -> str:
-    return f"{server.PREVIEWS}/{token}/"  # below the dashboard

@@ -363,9 +363,9 @@ def test_the_loupe_opens_at_the_lesion_wherever_the_picture_was_cut_and_turned_t
     x, y = (np.linalg.inv(arranged.matrix) @ [200, 300, 1])[:2]  # where pixel (200, 300) of the picture is in the file
     drawn = lesions.Lesions(tuple(map(square, ((-85, -85), (x, y)))))
     height, width = arranged.levels.shape
-    spot = live_preview.lesion_spot(lesions.mapped(drawn, arranged.matrix), (width, height))
+    spot = lesions.spot(lesions.mapped(drawn, arranged.matrix), (width, height))
     assert spot == pytest.approx((200 / width, 300 / height))
-    assert live_preview.lesion_spot([], (width, height)) is None
+    assert lesions.spot([], (width, height)) is None
 
 
 @pytest.mark.parametrize("inverted", [False, True])

@@ -63,7 +63,7 @@ def test_the_score_is_the_predictor_s_own(run: Run) -> None:
     assert metrics(app)["Decision"] == expected.decision
     shown = pictures(app)
     assert [panel["title"] for panel in shown["panels"]] == ["Model input, 32 × 32 px", "Evidence for malignant"]
-    assert [panel["map"] for panel in shown["panels"]] == [-1, 2] and shown["panels"][1][
+    assert [panel["map"] for panel in shown["panels"]] == [-1, 0] and shown["panels"][1][
         "detail"
     ] == "HiResCAM, last layer (2 × 2)"
 
@@ -210,7 +210,9 @@ def test_the_map_can_lie_on_the_original_with_its_lesions(run: Run) -> None:
     assert not app.exception and not app.error
     panel = pictures(app)["panels"][1]
     assert pictures(app)["panels"][0]["title"] == "Original, 48 × 64 px"
-    np.testing.assert_allclose(panel["lesions"], [[[10, 27], [21, 27], [21, 38], [10, 38]]])  # as the manifest has them
+    np.testing.assert_allclose(
+        panel["pane"]["pictures"][0]["lesions"], [[[10, 27], [21, 27], [21, 38], [10, 38]]]
+    )  # as the manifest has them
     button(app, "explain:save").click().run()
     (saved,) = (run.path / "explain").iterdir()
     picture = cv2.imread(str(saved))

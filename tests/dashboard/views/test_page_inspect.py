@@ -62,12 +62,16 @@ def recipe_hash(app: AppTest) -> str:
     return next(part.split("`")[1] for part in texts(app).splitlines() if part.startswith("Recipe `"))
 
 
-def compared(app: AppTest) -> dict[str, Any]:
-    for element in app.get("bidi_component"):
-        if element.proto.component_name == "mammolab_compare":
-            message = bytes(element.proto.bytes)
-            return dict(json.loads(message[4 : 4 + int.from_bytes(message[:4], "little")]))
-    return {}
+def panes(app: AppTest) -> list[dict[str, Any]]:
+    """What the viewer is told to show."""
+    (element,) = [each for each in app.get("bidi_component") if each.proto.component_name == "mammolab_viewer"]
+    found: list[dict[str, Any]] = json.loads(element.proto.json)["panes"]
+    return found
+
+
+def compared(app: AppTest) -> list[str]:
+    (pane,) = panes(app)
+    return [picture["label"] for picture in pane["pictures"]]
 
 
 def test_without_data_an_upload_is_asked_for(workspace: Path) -> None:
@@ -90,16 +94,16 @@ def test_every_stage_of_an_image_is_there_in_order_with_its_size(manifest: Path)
 
 def test_chosen_stage_is_compared_with_the_one_before(manifest: Path) -> None:
     app = open_page("inspect")
-    assert compared(app)["labels"] == ["CLAHE", "Model input"]
+    assert compared(app) == ["CLAHE", "Model input"]
     app.segmented_control(key="inspect:stage:widget").set_value("clahe").run()
     assert not app.exception and not app.error
-    assert compared(app)["labels"] == ["Window", "CLAHE"]
+    assert compared(app) == ["Window", "CLAHE"]
     assert "clip limit" in shown(app)
     drawn = figures(app)["inspect:histogram"]["data"]
     assert [trace["name"] for trace in drawn] == ["Window", "CLAHE"]
     assert sum(drawn[1]["y"]) == pytest.approx(100)
     app.segmented_control(key="inspect:stage:widget").set_value("original").run()
-    assert not compared(app)
+    assert compared(app) == ["As read"]
     assert [trace["name"] for trace in figures(app)["inspect:histogram"]["data"]] == ["As read"]
 
 
@@ -194,7 +198,7 @@ def test_stage_kept_from_another_image_does_not_break_the_page(manifest: Path) -
     app.run()
     assert not app.exception and not app.error
     assert "clahe" not in [tile["id"] for tile in galleries(app)["inspect:strip"]]
-    assert compared(app)["labels"] == ["Window", "Model input"]
+    assert compared(app) == ["Window", "Model input"]
 
 
 def test_inspected_pixels_are_those_of_preparation(manifest: Path) -> None:
@@ -224,18 +228,75 @@ def test_the_gate_says_what_speaks_against_a_verdict(run: Run) -> None:
     assert f"Gate of {run.name}: no objection to this image." in texts(app) and "of what is allowed" in texts(app)
 
 
-def test_lesions_of_the_data_set_are_drawn_and_can_be_switched_off(manifest: Path) -> None:
+def test_lesions_of_the_data_set_are_drawn_in_the_place_of_each_stage_and_the_loupe_begins_there(manifest: Path) -> None:
     frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
-    plain = open_page("inspect")
-    assert plain.toggle(key="inspect:outlines:widget").disabled and not plain.exception
     frame.assign(lesions=["[[20, 50, 40, 70]]", *[""] * 23]).to_csv(manifest, index=False)
     path = str(manifest.parent / "p00_CC.png")
-    for on in (True, False):
-        preferences.set("inspect:outlines", on)
-        app = open_page("inspect", inspect__image=path, inspect__stage="original")
-        assert not app.exception and not app.error
-        assert app.toggle(key="inspect:outlines:widget").value is on
-        assert (first_picture(app).ndim == 3) is on, "outlines make an RGB picture of a grey one"
+    (pane,) = panes(open_page("inspect", inspect__image=path, inspect__stage="original"))
+    assert pane["spot"] == [30, 60]
+    assert [np.ptp(points, 0).tolist() for points in pane["pictures"][0]["lesions"]] == [[20, 20]]
+    (pane,) = panes(open_page("inspect", inspect__image=path, inspect__stage="crop"))
+    before, after = pane["pictures"]
+    corner = np.array(after["matrix"][4:])  # the crop lies where it was cut
+    assert np.array(after["lesions"][0]) + corner == pytest.approx(np.array(before["lesions"][0]))
+
+
+# ---------------------------------------------------------------- several images of an examination
+
+
+@pytest.fixture
+def examination(workspace: Path) -> Path:
+    """Four images of a patient, right ones mirrored; of another one an image whose other view cannot be read."""
+    folder = workspace / "data" / "four"
+    folder.mkdir(parents=True)
+    rows = []
+    for number, (side, view) in enumerate((("L", "CC"), ("L", "MLO"), ("R", "CC"), ("R", "MLO"))):
+        breast = draw_breast(number)
+        cv2.imwrite(str(folder / f"{side}{view}.png"), breast[:, ::-1] if side == "R" else breast)
+        rows.append(("P1", side, view, f"{side}{view}.png"))
+    cv2.imwrite(str(folder / "alone.png"), draw_breast(9))
+    (folder / "bad.png").write_bytes(b"no image")
+    rows += [("P2", "R", "CC", "alone.png"), ("P2", "R", "MLO", "bad.png")]
+    frame = pd.DataFrame(rows, columns=["patient_id", "laterality", "view", "path"])
+    frame.assign(label="benign", split="").to_csv(folder / "manifest.csv", index=False)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("views", "titles", "anchors"),
+    [
+        ("views", ["L CC", "L MLO"], ["center", "center"]),
+        ("breasts", ["R MLO", "L MLO"], ["right", "left"]),
+        ("all", ["R CC", "L CC", "R MLO", "L MLO"], ["right", "left", "right", "left"]),
+    ],
+)
+def test_images_of_an_examination_hang_as_a_radiologist_hangs_them(
+    examination: Path, views: str, titles: list[str], anchors: list[str]
+) -> None:
+    chosen = {"inspect__image": str(examination / "LMLO.png"), "inspect__views": views}
+    found = panes(open_page("inspect", **chosen, inspect__stage="original"))
+    assert [pane["title"] for pane in found] == titles
+    assert [pane["anchor"] for pane in found] == anchors
+    assert not any(pane["mirrored"] for pane in found), "as they are stored the chest walls meet already"
+    turned = panes(open_page("inspect", **chosen, inspect__stage="resize"))
+    assert [pane["mirrored"] for pane in turned] == [anchor == "right" for anchor in anchors]
+
+
+def test_an_image_that_cannot_be_read_says_why_in_its_pane(examination: Path) -> None:
+    app = open_page("inspect", inspect__image=str(examination / "alone.png"), inspect__views="views")
+    assert not app.exception and not app.error
+    good, bad = panes(app)
+    assert good["pictures"] and not good["problem"]
+    assert not bad["pictures"] and "bad.png" in bad["problem"]
+
+
+def test_views_are_offered_only_where_there_are_others(examination: Path, manifest: Path) -> None:
+    app = open_page("inspect", inspect__image=str(examination / "alone.png"))
+    offered = next(each for each in app.selectbox if each.key == "inspect:views:widget").options
+    assert offered == ["This image", "Both views"]
+    assert "inspect:views:widget" not in {
+        each.key for each in upload(cv2.imencode(".png", draw_breast(1))[1].tobytes()).selectbox
+    }
 
 
 def test_a_mask_that_is_gone_is_a_warning_and_no_error(manifest: Path) -> None:
@@ -245,12 +306,3 @@ def test_a_mask_that_is_gone_is_a_warning_and_no_error(manifest: Path) -> None:
         app = open_page(view, **{f"{view}__image": str(manifest.parent / "p00_CC.png")})
         assert not app.exception and not app.error
         assert any("cannot be drawn" in warning.value and "gone" in warning.value for warning in app.warning)
-
-
-def first_picture(app: AppTest) -> np.ndarray:
-    """The large picture of the first stage, as it is sent."""
-    (element,) = [each for each in app.get("bidi_component") if "inspect:first" in each.proto.id]
-    message = bytes(element.proto.bytes)
-    picture = cv2.imdecode(np.frombuffer(message[4 + int.from_bytes(message[:4], "little") :], np.uint8), cv2.IMREAD_UNCHANGED)
-    assert picture is not None
-    return picture
