@@ -40,6 +40,6 @@ def test_the_logic_of_the_components_passes_its_own_tests(tmp_path: Path) -> Non
         timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    with zipfile.ZipFile(archive) as packed:
-        assert packed.testzip() is None
-        assert {name: packed.read(name) for name in packed.namelist()} == {"größe.csv": b"a,b\r\n", "leer.svg": b""}
+    with zipfile.ZipFile(archive) as charts:
+        assert charts.testzip() is None
+        assert {name: charts.read(name) for name in charts.namelist()} == {"größe.csv": b"a,b\r\n", "leer.svg": b""}
