@@ -28,6 +28,7 @@ from dashboard.ui.pages import PAGES
 from dashboard.ui.plotly_script import plotly_script
 
 if TYPE_CHECKING:
+    import pandas as pd
     from streamlit.delta_generator import DeltaGenerator
 
 RESEARCH_ONLY = "For research only. Not a medical device, not for diagnosis."
@@ -155,6 +156,12 @@ def chart(
         "zoom": f"{key}:{subject}" if subject else "",
     }
     _plot(data={"follow": follow, **drawn, **look}, key=key, height=drawn["height"])
+
+
+def table(frame: pd.DataFrame, **options: Any) -> None:
+    """A table whose whole numbers are written with thousands separators; `options` are those of st.dataframe."""
+    grouped = {name: st.column_config.NumberColumn(format="localized") for name in frame.select_dtypes("integer").columns}
+    st.dataframe(frame, hide_index=True, column_config=grouped, **options)
 
 
 def as_drawn(figure: go.Figure) -> dict[str, Any]:
