@@ -88,7 +88,8 @@ class Predictor:
         self.chance = chance
         self.judges_breasts = card.scored == "breast"
         self.device = pick_device(device)
-        self.model = model.to(self.device).eval()
+        # As in training: depthwise convolutions take half the time.
+        self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
         self._lock = model_lock(self.model)
 
     @classmethod

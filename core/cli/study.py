@@ -15,7 +15,7 @@ from core.wording import counted
 
 if TYPE_CHECKING:
     from core.runs import Run
-    from core.studies import Job, Study
+    from core.studies import Design, Job, Study, StudyResults
 
 
 def add_commands(commands: Commands) -> None:
@@ -24,22 +24,14 @@ def add_commands(commands: Commands) -> None:
     parser = add_command(studies, "new", new, "make a study: folds of the patients, and what is compared on them")
     parser.add_argument("study", metavar="NAME", help="name of the study")
     config_options(parser)
-    parser.add_argument(
-        "--compare",
-        action="append",
-        default=[],
-        metavar="SETTING=[V1,V2]",
-        help="a setting and the values to compare, the reference first, e.g. preprocessing.clahe=[true,false]; repeatable",
+    _design_arguments(parser)
+    json_option(parser)
+
+    parser = add_command(
+        studies, "quick", quick, "a quick answer: compare settings by a probe on a frozen network; nothing is trained or stored"
     )
-    parser.add_argument(
-        "--one-at-a-time",
-        action="store_true",
-        help="change one setting of the reference at a time, in place of training every combination",
-    )
-    parser.add_argument("--folds", type=int, default=5, metavar="N", help="folds of the patients (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="times to draw folds and seeds (default: 1)")
-    parser.add_argument("--fold-seed", type=int, default=0, metavar="N", help="seed of the folds (default: %(default)s)")
-    parser.add_argument("--question", default="", metavar="TEXT", help="what the study asks")
+    config_options(parser)
+    _design_arguments(parser)
     json_option(parser)
 
     parser = add_command(studies, "run", run, "train what is left to train; also after a stop or a crash")
@@ -67,27 +59,35 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--repeats", type=int, required=True, metavar="N", help="repeats in all")
 
 
+def _design_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="SETTING=[V1,V2]",
+        help="a setting and the values to compare, the reference first, e.g. preprocessing.clahe=[true,false]; repeatable",
+    )
+    parser.add_argument(
+        "--one-at-a-time",
+        action="store_true",
+        help="change one setting of the reference at a time, in place of training every combination",
+    )
+    parser.add_argument("--folds", type=int, default=5, metavar="N", help="folds of the patients (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="times to draw folds and seeds (default: 1)")
+    parser.add_argument("--fold-seed", type=int, default=0, metavar="N", help="seed of the folds (default: %(default)s)")
+    parser.add_argument("--question", default="", metavar="TEXT", help="what the study asks")
+
+
 def _study_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="NAME", help="name or folder of the study")
 
 
 def new(arguments: argparse.Namespace) -> int:
     """Draw the folds and write the study's folder; nothing is trained."""
-    from core.studies import Design, Study
+    from core.studies import Study
     from core.training.rows import load_rows
 
-    config = load(arguments)
-    values: dict[str, Any] = {
-        "question": arguments.question,
-        "folds": arguments.folds,
-        "repeats": arguments.repeats,
-        "seed": arguments.fold_seed,
-        "factors": dict(map(_factor, arguments.compare)),
-        "how": "one at a time" if arguments.one_at_a_time else "full",
-    }
-    if len(values["factors"]) < len(arguments.compare):
-        raise BadConfig("--compare: a setting is named twice. Give all its values at once, e.g. training.epochs=[3,6,12]")
-    design = Design.of(values, "study new")
+    config, design = load(arguments), _design(arguments)
     with progress_bar("demo set") as progress:
         rows = load_rows(config, progress)
     with progress_bar("looking for copies") as progress:
@@ -102,6 +102,43 @@ def new(arguments: argparse.Namespace) -> int:
     for cell in design.cells:
         print(f"  {'reference: ' if cell.number == 0 else ''}{printable(cell.label)}")
     note(f"next: python -m core study run {study.name}")
+    return 0
+
+
+def _design(arguments: argparse.Namespace) -> Design:
+    from core.studies import Design
+
+    values: dict[str, Any] = {
+        "question": arguments.question,
+        "folds": arguments.folds,
+        "repeats": arguments.repeats,
+        "seed": arguments.fold_seed,
+        "factors": dict(map(_factor, arguments.compare)),
+        "how": "one at a time" if arguments.one_at_a_time else "full",
+    }
+    if len(values["factors"]) < len(arguments.compare):
+        raise BadConfig("--compare: a setting is named twice. Give all its values at once, e.g. training.epochs=[3,6,12]")
+    return Design.of(values, "study")
+
+
+def quick(arguments: argparse.Namespace) -> int:
+    """Compare settings without training."""
+    from core.studies import probe
+    from core.studies.quick_probe import NOTICE
+    from core.training.rows import load_rows
+
+    config, design = load(arguments), _design(arguments)
+    with progress_bar("demo set") as progress:
+        rows = load_rows(config, progress)
+    with progress_bar("looking for copies") as searching, progress_bar("features") as progress:
+        found = probe(design, config, rows, progress=progress, searching=searching)
+    for path, reason in found.unreadable.items():
+        note(f"left out: {printable(path)}: {printable(reason)}")
+    if arguments.json:
+        print_json(found.as_dict())
+        return 0
+    _print_table(found.results)
+    note(f"{NOTICE} Network: {', '.join(found.backbones)}.")
     return 0
 
 
@@ -206,16 +243,23 @@ def results(arguments: argparse.Namespace) -> int:
 
 def _print_results(study: Study, level: Any = None) -> None:
     from core.studies import results_of
-    from core.studies.results import HEADS, OPTIMISTIC
+    from core.studies.results import OPTIMISTIC
 
     found = results_of(study, level=level)
+    _print_table(found)
+    for name, reason in found.failed.items():
+        note(f"failed: {name}: {printable(reason)}")
+    note(OPTIMISTIC)
+
+
+def _print_table(found: StudyResults) -> None:
+    from core.studies.results import HEADS
+
     if found.question:
         print(printable(found.question))
     print_table([tuple(map(printable, row)) for row in found.table_rows()], HEADS)
     print(printable(found.answer))
-    for name, reason in found.failed.items():
-        note(f"failed: {name}: {printable(reason)}")
-    note(f"{found.confidence:.0%} intervals, patients taken as independent; AUC within folds. {OPTIMISTIC}")
+    note(f"{found.confidence:.0%} intervals, patients taken as independent; AUC within folds.")
 
 
 def extend(arguments: argparse.Namespace) -> int:

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from core.data.duplicates import Duplicate
+from core.data.duplicates import Duplicate, find_duplicates
+from core.data.file_inspection import content_hashes
 from core.data.identity import spelling
 from core.data.manifest import LABELS
 from core.errors import BadManifest, Leakage
+from core.studies.design import Design
 
 TEST = -1  # the fold of an image of the test split: it takes no part
 COLUMN = "fold_{}"  # of a study's manifest, by repeat from 1
+
+
+def fold_columns(rows: pd.DataFrame, design: Design, progress: Callable[[int, int], None] | None) -> dict[str, pd.Series]:
+    """The columns of folds, one a repeat; copies of images are looked for first, which `progress` follows.
+
+    Raises:
+        BadManifest, Leakage: as `draw_folds`.
+    """
+    paths = rows["path"].astype("str").to_list()
+    sizes = {Path(path).stat().st_size for path in paths if Path(path).is_file()}
+    duplicates = find_duplicates(rows, content_hashes(paths, sizes), progress=progress)
+    return {
+        COLUMN.format(repeat + 1): pd.Series(draw_folds(rows, duplicates, design.folds, design.seed + repeat), index=rows.index)
+        for repeat in range(design.repeats)
+    }
 
 
 def draw_folds(rows: pd.DataFrame, duplicates: Sequence[Duplicate], folds: int, seed: int) -> NDArray[np.int64]:

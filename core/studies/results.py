@@ -7,12 +7,14 @@ same ones. Everything is made again from the runs' predictions, nothing is store
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 
+from core.config import EvaluationConfig
 from core.errors import LabError, NotEnoughData
 from core.evaluate.store import read_predictions
 from core.files.typed import to_plain
@@ -138,7 +140,6 @@ def results_of(study: Study, *, level: Level | None = None) -> StudyResults:
         LabError: the study's files, or predictions of a run, are damaged; a level that the data cannot be read at.
     """
     design, config = study.design(), study.config().evaluation
-    rule, confidence, samples = rule_of(config), config.confidence, config.bootstrap_samples
     runs = study.runs
     finished = {job: run for job, run in runs.items() if run is not None and run.status().state == "done"}
     failed = {job.name: run.status().reason for job, run in runs.items() if run is not None and run.status().state == "failed"}
@@ -151,6 +152,32 @@ def results_of(study: Study, *, level: Level | None = None) -> StudyResults:
     minutes = {cell.number: 0.0 for cell in design.cells}
     for job, run in finished.items():
         minutes[job.cell.number] += _minutes(run)
+    counts = Counts(len(finished), len(runs), failed)
+    return summarized(study.name, design, tables, minutes, counts, config, level=shown)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Finished trainings of all, and the reasons of those that failed."""
+
+    trained: int
+    runs: int
+    failed: dict[str, str]
+
+
+def summarized(
+    name: str,
+    design: Design,
+    tables: Mapping[int, pd.DataFrame],
+    minutes: Mapping[int, float],
+    counts: Counts,
+    config: EvaluationConfig,
+    *,
+    level: Level,
+) -> StudyResults:
+    """The results of out-of-fold scores: for each cell's number a table with label, score, patient_id, fold, repeat and path, a
+    row a unit of `level`; empty where there are none yet."""
+    rule, confidence, samples = rule_of(config), config.confidence, config.bootstrap_samples
     results = [_cell(cell, tables[cell.number], rule, confidence, samples, minutes[cell.number]) for cell in design.cells]
     compared = _compared(design, tables, confidence)
     adjusted = iter(holm([each.p for each in compared.values() if isinstance(each, AucComparison)]).tolist())
@@ -158,8 +185,8 @@ def results_of(study: Study, *, level: Level | None = None) -> StudyResults:
         values: dict[str, Any] = {"difference": found if isinstance(found, str) else found.difference}
         if isinstance(found, AucComparison):
             values |= {"p": found.p, "adjusted_p": next(adjusted)}
-        results[number] = CellResult(**{**vars(results[number]), **values})
-    return StudyResults(study.name, design.question, shown, len(finished), len(runs), failed, tuple(results), confidence)
+        results[number] = replace(results[number], **values)
+    return StudyResults(name, design.question, level, counts.trained, counts.runs, counts.failed, tuple(results), confidence)
 
 
 def _predictions(job: Job, run: Run, level: Level | None) -> pd.DataFrame:
@@ -232,7 +259,7 @@ def _at_thresholds(
     return {"sensitivity": summary["sensitivity"], "specificity": summary["specificity"], "threshold": float(threshold)}
 
 
-def _compared(design: Design, tables: dict[int, pd.DataFrame], confidence: float) -> dict[int, AucComparison | str]:
+def _compared(design: Design, tables: Mapping[int, pd.DataFrame], confidence: float) -> dict[int, AucComparison | str]:
     """Each combination against the reference, on the images and folds that both have."""
     found: dict[int, AucComparison | str] = {}
     keys = ["fold", "patient_id", "laterality", "path"]

@@ -22,8 +22,6 @@ import pandas as pd
 
 from core.config import Config, dump_config, load_config
 from core.config.yaml_text import plain_yaml, read_yaml
-from core.data.duplicates import Duplicate, find_duplicates
-from core.data.file_inspection import content_hashes
 from core.data.manifest import labelled, read_manifest, write_manifest
 from core.errors import BadConfig, BadRun
 from core.files.folders import write_text
@@ -33,7 +31,7 @@ from core.runs.folder import is_run
 from core.runs.names import clean_name
 from core.runs.run import Run
 from core.studies.design import Cell, Design, Job
-from core.studies.folds import COLUMN, draw_folds, fold_rows
+from core.studies.folds import fold_columns, fold_rows
 
 DESIGN, CONFIG, MANIFEST = "study.yaml", "config.yaml", "manifest.csv"
 Progress = Callable[[int, int], None]
@@ -67,7 +65,7 @@ class Study:
         for cell in design.cells:
             configured(config, cell)
         used = labelled(rows).reset_index(drop=True)
-        folds = _folds(used, design, progress)
+        folds = fold_columns(used, design, progress)
         root = Path(config.checkpoints).absolute()
         draft = root / f"{DRAFT}{uuid.uuid4().hex[:12]}"
         title = clean_name(name)
@@ -175,7 +173,7 @@ class Study:
             raise BadConfig(f"{self.name}: expected more than {design.repeats} repeats, got {repeats}")
         longer = Design.of(design.model_dump() | {"repeats": repeats}, self.name)
         manifest = self.manifest()
-        drawn = _folds(manifest, longer, None)
+        drawn = fold_columns(manifest, longer, None)
         write_manifest(manifest.assign(**{name: drawn[name] for name in drawn if name not in manifest}), self.path / MANIFEST)
         stream = StringIO()
         plain_yaml().dump(longer.model_dump(mode="json"), stream)
@@ -208,14 +206,3 @@ def configured(config: Config, cell: Cell) -> Config:
             raise BadConfig(f"{name}: there is no such setting. `config.yaml` lists them all")
         node[last] = value
     return load_config(None, values)
-
-
-def _folds(rows: pd.DataFrame, design: Design, progress: Progress | None) -> dict[str, pd.Series]:
-    """The columns of folds, one a repeat."""
-    paths = rows["path"].astype("str").to_list()
-    sizes = {Path(path).stat().st_size for path in paths if Path(path).is_file()}
-    duplicates: list[Duplicate] = find_duplicates(rows, content_hashes(paths, sizes), progress=progress)
-    return {
-        COLUMN.format(repeat + 1): pd.Series(draw_folds(rows, duplicates, design.folds, design.seed + repeat), index=rows.index)
-        for repeat in range(design.repeats)
-    }
