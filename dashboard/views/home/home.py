@@ -129,9 +129,7 @@ def next_step(run: Run) -> None:
         words = f"**{plain(run.name)}** has a model. See its metrics with confidence intervals, then its heatmaps."
         _step("See how good it is", words, "evaluate", "Evaluate")
     else:
-        words = (
-            f"**{plain(run.name)}** is evaluated. See where in an image a score comes from, and whether to believe it."
-        )
+        words = f"**{plain(run.name)}** is evaluated. See where in an image a score comes from, and whether to believe it."
         _step("Explain its scores", words, "explain", "Explain")
 
 
