@@ -143,13 +143,20 @@ _tabs: list[LazyGradio] = []
 
 
 class BackendAddress:
-    """Middleware: writes into Streamlit's page where its server is, which is where the page's scripts come from.
+    """Middleware: writes into Streamlit's page where its server is, which is where the page's scripts come from, and has the
+    chart library fetched before a page needs it: a few seconds after the page has come, when the browser has nothing to do.
 
     Left alone the page asks below its own name first (/train/_stcore/health), and each of the answers, 404, stands in the
     browser's console as an error. These cannot be answered otherwise: the page would take them for its server's place.
     """
 
-    SCRIPT = b'<script>window.__streamlit = {BACKEND_BASE_URL: new URL(".", location.href).href}</script>'
+    SCRIPT = (
+        '<script>window.__streamlit = {BACKEND_BASE_URL: new URL(".", location.href).href};'
+        'addEventListener("load", () => setTimeout(() => (window.requestIdleCallback ?? setTimeout)(() => document.head.append('
+        'Object.assign(document.createElement("link"), {rel: "prefetch", as: "script", '
+        f'href: __streamlit.BACKEND_BASE_URL + "{plotly_script()}"}}))), 2000))'
+        "</script>"
+    ).encode("ascii")
     _HEAD = b"<head>"
 
     def __init__(self, app: ASGIApp, base: str = "") -> None:

@@ -55,8 +55,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], *, stacked: bool 
         cells = (f"<td{_kind(cell, index)}>{_text(cell, stacked)}</td>" for index, cell in enumerate(row))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     heads = "".join(f"<th>{escape(each)}</th>" for each in head)
+    label = f"Table: {', '.join(filter(None, head))}"  # who cannot drag reaches the rest of a wide one by the arrow keys
     st.html(
-        f"<div style='overflow-x:auto'><table class='lab-table'><thead><tr>{heads}</tr></thead>"
+        f"<div style='overflow-x:auto' tabindex='0' role='region' aria-label='{escape(label)}'>"
+        f"<table class='lab-table'><thead><tr>{heads}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
 
@@ -64,7 +66,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], *, stacked: bool 
 def columns(name: str, narrowest: Sequence[int], gap: Gap = "medium") -> list[DeltaGenerator]:
     """Columns, or rows where the page has no room for all at their `narrowest`, px. `name` is unique on the page."""
     # The layout's own item, not the box in it, is what goes into another row.
-    rules = (f"div:has(> .st-key-{name}-{place}) {{ min-width: {width}px; }}" for place, width in enumerate(narrowest))
+    widths = enumerate(narrowest)
+    rules = (f"div:has(> .st-key-{name}-{place}) {{ min-width: min({width}px, 100%); }}" for place, width in widths)
     st.html(f"<style>{' '.join(rules)}</style>")
     with st.container(horizontal=True, gap=gap):
         return [st.container(width="stretch", key=f"{name}-{place}") for place in range(len(narrowest))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +24,7 @@ GROUPS = {
     "Cases": ["Mistakes", "All images"],
     "Compare": ["Compare runs", "Reader"],
 }
+FOLLOWING = {"Curves", "Choose a threshold", "Screening", "Mistakes", "All images"}  # the slider
 
 
 def show(page: Page, group: str, part: str = "") -> None:
@@ -115,8 +117,12 @@ def test_arrow_keys_move_the_threshold_by_a_step_and_parts_keep_it(page: Page) -
         show(page, group, part)
         expect(page.locator("[data-testid=stException]")).to_have_count(0)
         expect(page.locator("[data-testid=stAlertContentError]")).to_have_count(0)
-        assert page.locator(".dial").get_attribute("data-threshold") == threshold
+        if part in FOLLOWING:
+            assert page.locator(".dial").get_attribute("data-threshold") == threshold
+        else:
+            expect(page.locator(".dial")).to_have_count(0)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    show(page, "Overview", "Curves")
     page.locator(".dial .reset").click()
 
 
@@ -130,3 +136,37 @@ def test_the_prevalence_slider_turns_the_threshold_into_women(page: Page) -> Non
     mark = page.locator(".js-plotly-plot").first
     page.wait_for_function("() => document.querySelector('.js-plotly-plot').layout.shapes[0].x0 === 0.5")
     assert mark.evaluate("plot => plot.layout.shapes[0].x1") == 0.5
+
+
+def test_a_chart_is_saved_by_the_keyboard_and_all_of_them_in_one_file(page: Page) -> None:
+    menu = page.get_by_role("button", name="Save the chart: roc")
+    saved = {}
+    for place, format in enumerate(("png", "svg", "csv")):
+        menu.focus()
+        page.keyboard.press("Enter")
+        for _ in range(place):
+            page.keyboard.press("ArrowDown")
+        with page.expect_download() as download:
+            page.keyboard.press("Enter")
+        assert download.value.suggested_filename == f"scored-val-image-roc.{format}"
+        saved[format] = download.value.path().read_bytes()
+    assert saved["png"][:8] == b"\x89PNG\r\n\x1a\n" and b"<svg" in saved["svg"][:200]
+    width = page.locator(".js-plotly-plot").first.evaluate("plot => plot.getBoundingClientRect().width")
+    assert int.from_bytes(saved["png"][16:20], "big") == pytest.approx(2 * width, abs=3)
+    assert saved["csv"].decode().startswith("series,1 − specificity,Sensitivity\r\n")
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="All charts (.zip)").click()
+    with zipfile.ZipFile(download.value.path()) as packed:
+        assert packed.testzip() is None
+        assert {f"scored-val-image-confusion.{format}" for format in saved} <= set(packed.namelist())
+
+
+def test_the_first_charts_are_above_the_fold_of_a_small_laptop(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 720})
+    for group, part in (("Overview", "Curves"), ("Subgroups & shortcuts", "Subgroups"), ("Threshold", "Choose a threshold")):
+        show(page, group, part)
+        page.evaluate("document.querySelector('[data-testid=stMain]').scrollTo(0, 0)")
+        first = page.locator(".js-plotly-plot" if part != "Choose a threshold" else ".lab-table").first
+        box = first.bounding_box()
+        assert box is not None and box["y"] < 500, part

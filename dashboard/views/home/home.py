@@ -7,43 +7,36 @@ from pathlib import Path
 import streamlit as st
 
 from core.config import PRESETS, with_preset
-from core.errors import LabError
 from core.runs import Run
-from core.runs.test_set.provenance import read_entries
-from core.wording import counted, number, plain
+from core.wording import number, plain
 from dashboard.cache import results
-from dashboard.state import datasets, machine, preferences, run_actions, settings, training_runs
+from dashboard.state import datasets, machine, run_actions, settings, training_runs
 from dashboard.state.run_states import state_of
 from dashboard.ui import background, components, notices, pages
-from dashboard.ui.components import Metric
-from dashboard.views.home import example
+from dashboard.views.home import example, pictures, workflow
 
 
 def show() -> None:
-    """State of data, runs and machine in three cards, what is training, the next step beside an example, and the workflow."""
+    """The workflow with what is done, what is training, and the next step beside a picture: an example, or the data set."""
     manifest = datasets.current_manifest()
     runs = training_runs.list_runs()
-    trained = [run for run in runs if training_runs.has_model(run)]
     run = training_runs.current_run(with_model=True)
     active = training_runs.active_runs()
-    states = [state_of(each.status(), each)[0] for each in active]
-    at_work = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
-    detail = ", ".join([f"{len(trained)} with a model", *at_work]) if runs else "nothing trained yet"
-    with st.container(key="narrow_cards"):
-        components.metric_cards(
-            [
-                _data_card(),
-                Metric("Runs", str(len(runs)), detail),
-                Metric("Device", machine.device_label(), "used for training and scoring"),
-            ]
-        )
+    workflow.show(manifest, len(runs), len(active), run)
     if active:
         st.fragment(training_now, run_every=2.0)()
     if run is None:
         if manifest is None:
             demo_step()
-        elif not active:
-            first_model(manifest)
+        elif active:
+            pictures.show(manifest)
+        else:
+            with st.container(key="narrow_stack_home"):
+                left, right = st.columns([2, 3])
+            with left:
+                first_model(manifest)
+            with right, notices.errors_shown():
+                pictures.show(manifest)
     else:
         with st.container(key="narrow_stack_home"):
             left, right = st.columns([2, 3])
@@ -51,31 +44,12 @@ def show() -> None:
             if manifest is None:
                 demo_step()
             else:
-                _step(
-                    "See how good it is",
-                    f"**{plain(run.name)}** has a model. See its metrics with confidence intervals, then its heatmaps.",
-                    "evaluate",
-                    "Evaluate",
-                )
+                next_step(run)
             if st.button("Present it", icon=":material/slideshow:", key="home:present", help=pages.PAGES["present"].about):
                 pages.go_to("present")
         with right, notices.errors_shown():
             example.show(run)
-    _workflow(manifest is not None, run)
-
-
-def _data_card() -> Metric:
-    path = datasets.current_manifest()
-    if path is None:
-        return Metric("Data set", "none", "nothing imported yet")
-    try:
-        counts = datasets.counts_of(path)
-    except LabError:
-        return Metric("Data set", "not readable", settings.display_path(path))
-    if counts is None:
-        return Metric("Data set", "being read …", settings.display_path(path))
-    what = f"{counts.patient_words}, {counts.malignant:,} malignant{counts.excluded_words}"
-    return Metric("Data set", counted(counts.images, "image"), what)
+    _other_pages()
 
 
 @notices.errors_shown()
@@ -149,6 +123,16 @@ def train_demo(manifest: Path) -> Run:
     return run
 
 
+def next_step(run: Run) -> None:
+    """What to do with a model: its metrics first, then its heatmaps."""
+    if not workflow.scored(run, "val"):
+        words = f"**{plain(run.name)}** has a model. See its metrics with confidence intervals, then its heatmaps."
+        _step("See how good it is", words, "evaluate", "Evaluate")
+    else:
+        words = f"**{plain(run.name)}** is evaluated. See where in an image a score comes from, and whether to believe it."
+        _step("Explain its scores", words, "explain", "Explain")
+
+
 def _step(title: str, text: str, page: str, action: str) -> None:
     with st.container(border=True, height="stretch"):
         st.markdown(f"## Next: {title}", anchors=False)
@@ -168,37 +152,18 @@ def demo_step() -> None:
         background.demo_button(primary=True)
 
 
-def _workflow(data: bool, run: Run | None) -> None:
-    """The pages in the order in which they are used, and how far this lab has come."""
-    done = {
-        "data": data,
-        "train": run is not None,
-        "evaluate": run is not None and _scored(run, "val"),
-        "explain": preferences.get("explain:image") is not None,
-        "test": run is not None and _scored(run, "test"),
-    }
-    steps = [("data", "Data"), ("train", "Train"), ("evaluate", "Evaluate"), ("explain", "Explain"), ("test", "Test set, last")]
-    shown = "".join(f"<li{' class=done' if done[key] else ''}>{title}</li>" for key, title in steps)
-    st.markdown("## Workflow", anchors=False)
-    st.html(f"<ol class='lab-steps' aria-label='Steps of the workflow; a tick is a step that is done'>{shown}</ol>")
-    others = [name for name in pages.PAGES if name != "home"]
-    for start in range(0, len(others), 4):
-        with st.container(key=f"narrow_quarter_{start}"):
-            columns = st.columns(4)
-        for column, name in zip(columns, others[start : start + 4], strict=False):
-            page = pages.PAGES[name]
-            with column.container(border=True, height="stretch"):
-                tick = " :green[✓]" if done.get(name) else ""
-                st.page_link(pages.script(name), label=f"**{page.material} {page.title}**{tick}")
-                st.markdown(page.about)
-
-
-def _scored(run: Run, split: str) -> bool:
-    """Whether the run was evaluated on the split; also where the metrics can no longer be read."""
-    try:
-        return bool((read_entries(run.path).get(split) or {}).get("opened"))
-    except LabError:
-        return True
+def _other_pages() -> None:
+    """The pages that are no step of the workflow, and what this lab computes with."""
+    others = [name for name in pages.PAGES if name not in ("home", *workflow.STEPS)]
+    st.markdown("## More pages", anchors=False)
+    with st.container(key="narrow_quarter_more"):
+        columns = st.columns(len(others))
+    for column, name in zip(columns, others, strict=True):
+        page = pages.PAGES[name]
+        with column.container(border=True, height="stretch"):
+            st.page_link(pages.script(name), label=f"**{page.material} {page.title}**")
+            st.markdown(page.about)
+    st.caption(f":material/memory: Training and scoring use: {plain(machine.device_label())}.")
 
 
 with components.page(

@@ -102,7 +102,6 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
         st.caption(f"Starting weights: {plain(beginning)}.")
     if (patches := followed.last.get("patch_epoch")) is not None:
         st.caption(patch_words(patches))
-    cards(status, followed)
     if active:
         chance_notices.chance_notice(run)
     span: Span = "planned" if preferences.get("train:span") == "planned" else "trained"
@@ -115,7 +114,11 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
         columns = st.columns([5, 5, 3])
     for column, (name, chart) in zip(columns, charts.items(), strict=True):
         with column:
-            components.chart(chart, f"train:{name}", subject=f"{run.name}, {span}", alt=f"{name} of {run.name}")
+            saved_as = f"{run.name} training {name}"
+            components.chart(
+                chart, f"train:{name}", subject=f"{run.name}, {span}", alt=f"{name} of {run.name}", saved_as=saved_as
+            )
+    cards(status, followed)
     for message in followed.warnings[-5:]:
         notices.warning(message)
     if followed.excluded:

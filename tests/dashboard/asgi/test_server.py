@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from dashboard.asgi import server
+from dashboard.ui.plotly_script import plotly_script
 
 ROOT = Path(__file__).parents[3]
 
@@ -73,6 +74,7 @@ def test_a_page_is_told_where_its_server_is_and_nothing_else_is_changed() -> Non
     client = TestClient(app, headers={"accept": "text/html"})
     page = client.get("/train")
     assert page.text.startswith("<html><head><script>window.__streamlit = {BACKEND_BASE_URL: new URL(")
+    assert f'rel: "prefetch", as: "script", href: __streamlit.BACKEND_BASE_URL + "{plotly_script()}"' in page.text
     assert int(page.headers["content-length"]) == len(page.content) and page.headers["etag"] == "e"
     for path in ("/gradio/", "/media/x"):
         assert client.get(path).content == b"<html><head><title>x</title></head>"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import time
@@ -15,7 +16,8 @@ from core.errors import BadManifest
 from core.evaluate import evaluate
 from core.runs import Run
 from dashboard.state import datasets, run_actions, tasks, training_runs
-from dashboard.views.home import example
+from dashboard.ui import pages
+from dashboard.views.home import example, workflow
 
 
 def primary_labels(app) -> list[str]:
@@ -31,7 +33,7 @@ def test_an_empty_workspace_offers_the_demo_set_and_nothing_else(workspace: Path
 def test_with_data_and_no_run_the_next_step_is_training(manifest: Path) -> None:
     app = open_page()
     assert primary_labels(app) == ["Train a model"]
-    assert "24 images" in [metric.value for metric in app.metric]
+    assert "24 images, 12 patients" in steps(app)["data"]
 
 
 def test_one_click_trains_the_demo_model_with_the_quick_preset(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +62,7 @@ def test_a_manifest_that_cannot_be_read_is_said_and_the_page_stays(workspace: Pa
     (workspace / "data" / "bad.csv").write_text("path,label\n,maybe\n", encoding="utf-8")
     app = open_page()
     assert not app.exception
-    assert "not readable" in [metric.value for metric in app.metric]
+    assert steps(app)["data"] == "**next**: not readable"
 
 
 def test_a_broken_config_is_shown_as_its_own_text(workspace: Path) -> None:
@@ -128,12 +130,39 @@ def test_the_example_is_never_a_test_image_of_another_run(run: Run) -> None:
     assert example.find(run) is None, "all of its validation images are sealed by now"
 
 
-def test_the_workflow_ticks_what_is_done(run: Run) -> None:
-    assert ticks(open_page()) == ["Data", "Train"]
+def test_the_workflow_marks_what_is_done_and_what_is_next_and_leads_to_its_pages(run: Run) -> None:
+    app = open_page()
+    assert ticks(app) == ["data", "preprocess", "train"]
+    assert steps(app)["evaluate"].startswith("**next**") and steps(app)["explain"].startswith("to do")
+    linked = [each.proto.page for each in app.get("page_link")]
+    assert len(linked) == len(set(linked)) == len(pages.PAGES) - 1
     evaluate(run, "val")
-    assert ticks(open_page()) == ["Data", "Train", "Evaluate"]
+    app = open_page()
+    assert ticks(app) == ["data", "preprocess", "train", "evaluate"]
+    assert primary_labels(app) == ["Explain"]
+    assert "test set comes last" in steps(app)["evaluate"]
+
+
+def test_images_of_the_data_set_are_shown_before_there_is_a_model_and_never_test_images(manifest: Path) -> None:
+    frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    patients = sorted(frame["patient_id"].unique())
+    frame["split"] = ["test" if patient in patients[2:] else "train" for patient in frame["patient_id"]]
+    frame.to_csv(manifest, index=False)
+    app = open_page()
+    while any(each.running for each in list(tasks.live().tasks.values())):
+        time.sleep(0.02)
+    app.run()
+    assert not app.exception and not app.error
+    tiles = galleries(app)["home:pictures"]
+    assert [tile["label"] for tile in tiles] == ["benign", "malignant"]
+    assert not any(patient in json.dumps(tiles) for patient in patients)
+
+
+def steps(app: AppTest) -> dict[str, str]:
+    """What the workflow says of each step."""
+    said = [each.value for each in app.main.caption if re.match(r"(:green|\*\*next|to do)", each.value)]
+    return dict(zip(workflow.STEPS, said, strict=True))
 
 
 def ticks(app: AppTest) -> list[str]:
-    html = "".join(str(element.proto.body) for element in app.main.get("html"))
-    return re.findall(r"<li class=done>([^<]*)</li>", html)
+    return [name for name, words in steps(app).items() if "done" in words]
