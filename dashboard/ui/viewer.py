@@ -19,7 +19,7 @@ from dashboard.cache.tiles import Staged
 from dashboard.ui.image_components import component
 from dashboard.ui.preview_address import preview_url
 
-VIEWING = ("element", "here", "envelope", "live", "around", "swipe", "icons", "viewmath", "tilestore", "viewing")
+VIEWING = ("element", "here", "envelope", "live", "around", "swipe", "icons", "toolbar", "viewmath", "tilestore", "viewing")
 _viewer = component("viewer", uses=VIEWING)
 
 
