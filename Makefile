@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
+# Compiled modules are kept, whatever the machine's default: else each process, and the tests start hundreds, compiles all anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test test-slow lint lock clean help
 
 help:  ## Show what can be made

@@ -18,6 +18,7 @@ from core.cli import (
     predict,
     run_actions,
     runs,
+    study,
     system,
     thresholds,
     train,
@@ -30,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m core", description=f"MammoLab {__version__}. {RESEARCH_NOTICE}")
     parser.add_argument("--version", action="version", version=f"MammoLab {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (data, inspect, models, train):
+    for module in (data, inspect, models, train, study):
         module.add_commands(commands)
     _evaluation_commands(commands)
     for module in (predict, audit, runs, run_actions, system):

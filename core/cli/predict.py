@@ -11,6 +11,7 @@ from core.cli.access_recording import record_files
 from core.cli.arguments import Commands, add_command, frame_option, json_option, run_argument, score_anyway_option
 from core.cli.image_files import ImageFiles
 from core.cli.output import new_file, note, print_json, print_table, progress_bar
+from core.cli.result_page import write_result_page
 from core.cli.workspace import open_run
 from core.errors import BadRun, Refused
 
@@ -46,6 +47,12 @@ def add_commands(commands: Commands) -> None:
         "DICOM headers, then file names such as P7_L_CC.png)",
     )
     parser.add_argument("--csv", type=Path, metavar="out.csv", help="write the table to this file")
+    parser.add_argument(
+        "--pdf",
+        type=Path,
+        metavar="out.pdf",
+        help="of one image, or of the images of one breast: write the result with its heatmap on a page, without file names",
+    )
     json_option(parser)
 
     parser = add_command(commands, "explain", explain, "draw a heatmap over the model's input, or over the original image")
@@ -103,6 +110,8 @@ def predict(arguments: argparse.Namespace) -> int:
 
     if arguments.csv:
         new_file(arguments.csv, ".csv", arguments.files, lambda head: head.startswith(_CSV_HEADS))
+    if arguments.pdf:
+        new_file(arguments.pdf, ".pdf", arguments.files)
     run = open_run(arguments.run)
     predictor = Predictor.from_run(run.path)
     record_files(arguments.files, PREDICTION, "predict", root=run.path.parent, run=run.path)
@@ -130,6 +139,8 @@ def predict(arguments: argparse.Namespace) -> int:
             note("--score-anyway gives a score, but no decision, to readable images without a verdict.")
         if predictor.chance:
             note(f"warning: {warning_of(predictor.chance)}")
+    if arguments.pdf:
+        write_result_page(arguments.pdf, run, predictor, arguments.files, rows, **wanted)
     return 0 if all(row["score"] is not None for row in rows) else 1
 
 

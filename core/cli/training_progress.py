@@ -22,14 +22,14 @@ def follow(run: Run, *, resume: bool, queue: bool = True, world: World | None = 
     """
     from core.training.launchers import run_to_end
 
-    printer = _ProgressPrinter()
+    printer = ProgressPrinter()
     try:
         return run_to_end(run, resume=resume, on_event=printer.show, queue=queue, world=world)
     finally:
         printer.close_bar()
 
 
-class _ProgressPrinter:
+class ProgressPrinter:
     def __init__(self) -> None:
         self.bar: Any = None
         self.what = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from core.data.breasts import Breasts, breasts_of
+from core.files.digests import sha256_of
 
 _COLUMNS = ("patient_id", "laterality", "view", "exam_id")
 
@@ -34,7 +34,7 @@ class KnownImages:
         """
         place = self._by_path.get(_key(source)) if isinstance(source, Path | str) else None
         if place is None and self._by_content:
-            place = self._by_content.get(content_hash or _digest(source))
+            place = self._by_content.get(content_hash or sha256_of(source))
         return None if place is None else {str(name): value for name, value in self._rows[place].items()}
 
     def breast(self, path: Path | str) -> list[Path]:
@@ -57,15 +57,3 @@ class KnownImages:
 
 def _key(path: Path | str) -> str:
     return os.path.normcase(os.path.normpath(Path(path).absolute()))
-
-
-def _digest(source: Path | str | bytes | None) -> str:
-    if source is None:
-        return ""
-    if isinstance(source, bytes):
-        return hashlib.sha256(source).hexdigest()
-    try:
-        with Path(source).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:  # it was read a moment ago, and is gone: then its header says what is known
-        return ""

@@ -11,7 +11,7 @@ Thresholds and calibration are those frozen in model.json on validation; an eval
 counted: a test set that was evaluated many times is no longer one.
 """
 
-from core.evaluate.comparison import Comparison, compare, compare_evaluations
+from core.evaluate.comparison import Comparison, adjusted_p, compare, compare_evaluations
 from core.evaluate.evaluation import evaluate, remake
 from core.evaluate.external import evaluate_external
 from core.evaluate.result import AGAIN, CalibrationReport, DecisionTable, Evaluation, excluded_words

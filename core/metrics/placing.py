@@ -45,11 +45,32 @@ class Reference:
         parts = [f"{share:.0%} of the {name}".replace("%", " %") for name, share in found if share is not None]
         return f"Its score is higher than {' and '.join(parts)} validation images." if parts else ""
 
+    def errors(self, threshold: float) -> str:
+        """What a threshold misses and calls malignant among validation images, in a sentence; "" where a class has none."""
+        missed, called = (int(np.searchsorted(each, round(threshold, DECIMALS))) for each in (self.malignant, self.benign))
+        alarms = self.benign.size - called
+        if not (self.benign.size and self.malignant.size):
+            return ""
+        per_100 = f"{100 * missed / self.malignant.size:.0f} and {100 * alarms / self.benign.size:.0f} per 100"
+        return (
+            f"On validation its threshold misses {missed} of {self.malignant.size} malignant images and calls {alarms} of "
+            f"{self.benign.size} benign ones malignant ({per_100})."
+        )
+
+    def probability(self, calibrated: float) -> str:
+        """A calibrated probability in a sentence, with the share of malignant images for which it holds."""
+        total = self.benign.size + self.malignant.size
+        share = f", where {100 * self.malignant.size / total:.0f} % of the images are malignant" if total else ""
+        return f"Probability of malignancy, calibrated on validation{share}: {calibrated:.3f}."
+
     def histograms(self, low: float, high: float, bins: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Shares of (benign, malignant) images in each of `bins` equal parts of [low, high]: 1 in all, at most."""
         edges = np.linspace(low, high, bins + 1)
         counted = [np.histogram(each, edges)[0] / max(1, each.size) for each in (self.benign, self.malignant)]
         return counted[0], counted[1]
+
+
+NO_REFERENCE = Reference.of([], [])
 
 
 def reference_of(folder: Path) -> Reference | None:

@@ -13,7 +13,8 @@ from core.metrics import Confusion, PrecisionRecall, Roc, RocBand
 from core.plots.style import COLORS, MAX_POINTS, NAMES, base_figure, pick, translucent
 
 Floats = NDArray[np.float64]
-_EXTRA_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#7B68C8")
+_EXTRA_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#7B68C8", "#B8405E")
+_SOLID = 4  # curves; further ones are dashed, so that colour alone has to tell few apart
 _AT_ROC = "sensitivity %{y:.3f}<br>1 − specificity %{x:.3f}"
 _AT_PRECISION = "recall %{x:.3f}<br>precision %{y:.3f}"
 _UNIT = {"range": [-0.01, 1.01], "constrain": "domain", "dtick": 0.2, "zeroline": False}
@@ -44,7 +45,7 @@ def roc_figure(
             customdata=np.column_stack((1 - curve.fpr[keep], _finite(curve.thresholds[keep]))),
             mode="lines",
             name=f"{NAMES.get(name, name)} AUC {curve.auc:.3f}".strip(),
-            line={"color": color, "width": 2.5},
+            line={"color": color, "width": 2.5, "dash": _dash(index)},
             hovertemplate="sensitivity %{y:.3f}<br>specificity %{customdata[0]:.3f}"
             "<br>threshold %{customdata[1]:.3f}<extra></extra>",
         )
@@ -78,7 +79,7 @@ def precision_recall_figure(
             mode="lines",
             name=f"{NAMES.get(name, name)} AP {curve.average_precision:.3f}".strip(),
             # The area is by steps, so the curve is drawn by steps: precision holds back to the previous recall.
-            line={"color": color, "width": 2.5, "shape": "vh"},
+            line={"color": color, "width": 2.5, "shape": "vh", "dash": _dash(index)},
             hovertemplate="precision %{y:.3f}<br>recall %{x:.3f}<br>threshold %{customdata:.3f}<extra></extra>",
         )
         if threshold is not None:  # where nothing is called malignant the point is there and shows nothing
@@ -198,6 +199,10 @@ def _color(name: str, index: int) -> str:
     if name in COLORS:
         return COLORS[name]
     return COLORS["test"] if index == 0 else _EXTRA_COLORS[(index - 1) % len(_EXTRA_COLORS)]
+
+
+def _dash(index: int) -> str:
+    return "solid" if index < _SOLID else "dash"
 
 
 def _band(band: RocBand, color: str) -> list[Any]:

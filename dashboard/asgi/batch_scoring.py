@@ -88,11 +88,8 @@ def score_files(name: str, sent: Sequence[str], *, stopping: Callable[[], bool] 
             if warning := record_scoring(run, path):
                 recorded.setdefault(warning, []).append(shown)
         result.warnings += [f"{_several(shown)}: {warning}" for warning, shown in recorded.items()]
-
-        def progress(done: int, total: int) -> None:
-            result.done = done
-
-        for judged in verdict_rows(predictor, list(files), progress):
+        for judged in verdict_rows(predictor, list(files)):
+            result.done += len(judged.row.get("files", (judged.row["file"],)))
             result.rows.append(_renamed(judged.row, names))
             result.thumbnails.append([_thumbnail(each) for each in judged.pictures])
             result.notes.append(judged.notes)

@@ -87,7 +87,7 @@ def connect(batch: Batch, model: Sequence[Any], renamed: Callable[..., tuple[str
 
     outputs = [batch.table, batch.start, batch.stop]
     batch.start.click(work, [*model, batch.files, batch.stopping], outputs, **PRIVATE, **QUEUE_OF_MANY)
-    batch.stop.click(end, batch.stopping, batch.stop, queue=False, **PRIVATE)
+    batch.stop.click(end, batch.stopping, batch.stop, **PRIVATE)
     batch.files.clear(lambda: HINT, None, batch.table, **PRIVATE)
 
 

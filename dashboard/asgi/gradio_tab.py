@@ -1,4 +1,4 @@
-"""The Gradio tab: one mammogram in; score, threshold in words, heatmap and warnings out.
+"""The Gradio tab: one mammogram in; score, threshold in words, heatmap and warnings out, of one model or two side by side.
 
 Nothing leaves the machine: no analytics, no flagging, local fonts; uploads are deleted after an hour. Paths of example
 images stay on the server (in the session's state): the browser only sends the number of one.
@@ -6,40 +6,32 @@ images stay on the server (in the session's state): the browser only sends the n
 
 from __future__ import annotations
 
+import base64
+import html
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 import pandas as pd
 
 from core.errors import LabError
-from core.images import one_large_at_a_time
-from core.prediction import Prediction
 from core.runs.folder import identity_of
-from dashboard.asgi import batch_tab, endpoints, prediction_html
+from dashboard.asgi import batch_tab, endpoints, one_image, prediction_html
 from dashboard.asgi.gradio_theme import FRONTEND
-from dashboard.asgi.scoring import AT_ONCE, PRIVATE, record_scoring
-from dashboard.cache import images, lesions
-from dashboard.cache.lesions import Polygon
-from dashboard.state import datasets, models, training_runs
+from dashboard.asgi.one_image import Scored
+from dashboard.asgi.scoring import AT_ONCE, PRIVATE, QUEUE
+from dashboard.cache import images
+from dashboard.state import datasets, training_runs
 from dashboard.ui import iframes, test_set_access
 
-if TYPE_CHECKING:
-    from core.gradcam import Evidence, Heatmap
-    from core.predict import Predictor
-
 log = logging.getLogger(__name__)
-
-# (frame taken and number of frames, verdict, prepared image, heatmap, whether to offer "Score anyway", lesion outlines in the
-# prepared image); see `score`.
-Result = tuple[tuple[int, int] | None, str, Any, Any, bool, tuple[Polygon, ...]]
 
 EXAMPLES = 6
 MOST = 50  # uploaded images at a time
 CLEAN_EVERY, KEEP_UPLOADS = 600, 3600  # seconds
+NO_SECOND = ("No other model", "")
 
 
 class Tab:
@@ -51,6 +43,7 @@ class Tab:
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=230):
                 self.run = gr.Dropdown(label="Model", choices=[], interactive=True)
+                self.second = gr.Dropdown(label="Compare with", choices=[NO_SECOND], value="", **hidden)
                 gr.Markdown(f"Mammograms: DICOM, PNG, JPEG, PGM or TIFF, up to {MOST} files")
                 self.upload = gr.File(
                     show_label=False, type="filepath", file_count="multiple", height=120, elem_classes=["upload"]
@@ -63,6 +56,12 @@ class Tab:
                 self.verdict = gr.HTML(prediction_html.HINT)
                 self.insist = gr.Button("Score anyway", visible=False, size="sm")
                 self.pictures = gr.HTML("", **script)
+                self.details = gr.HTML("")
+                with gr.Row(visible=False) as self.saving:
+                    self.save = gr.Button("Save as PDF", size="sm", scale=0, min_width=150)
+                    self.named = gr.Checkbox(label="with the file name, which may name a patient", container=False)
+                self.saved = gr.HTML("", **script)
+        self.shown = gr.State(())  # the results that are shown, which "Save as PDF" takes
         self.paths = gr.State([])  # of the examples
         self.thumbnails = gr.State([])
         self.uploads = gr.State([])
@@ -75,7 +74,7 @@ class Tab:
     @property
     def outputs(self) -> list[Any]:
         """Where a result is shown."""
-        return [self.verdict, self.pictures, self.insist]
+        return [self.verdict, self.pictures, self.details, self.insist, self.shown, self.saving, self.saved]
 
     @property
     def reset(self) -> list[Any]:
@@ -101,18 +100,23 @@ def build() -> gr.Blocks:
 
 def connect(blocks: gr.Blocks, tab: Tab) -> None:
     """What follows from what in the tab."""
-    blocks.load(on_load, None, [tab.run, tab.known, tab.examples, tab.title, tab.thumbnails, tab.paths], **PRIVATE)
-    tab.run.focus(current_name, [tab.run, tab.known], [tab.run, tab.known], **PRIVATE)
+    menus = [tab.run, tab.second, tab.known]
+    blocks.load(on_load, None, [*menus, tab.examples, tab.title, tab.thumbnails, tab.paths], **PRIVATE)
+    for menu in (tab.run, tab.second):
+        menu.focus(current_names, menus, menus, **PRIVATE)
+    tab.save.click(saved_page, [tab.shown, tab.named], tab.saved, **PRIVATE, **QUEUE)
     for change in (tab.upload.upload, tab.upload.delete):
         then_score(tab, change, taken, [tab.upload, tab.thumbnails], [tab.uploads, tab.which, tab.examples, *tab.reset])
     tab.upload.clear(emptied, tab.count, [tab.uploads, tab.which, *tab.reset], **PRIVATE)
-    then_score(tab, tab.which.input, pick_upload, [tab.uploads, tab.which], tab.reset)
+    # A menu's `input` comes twice for a choice; the first answer then closes the stream in which the second is awaited.
+    then_score(tab, tab.which.select, pick_upload, [tab.uploads, tab.which], tab.reset)
     then_score(tab, tab.examples.select, pick_example, [tab.paths], [tab.upload, tab.uploads, tab.which, *tab.reset])
 
     wait, hint = prediction_html.WAIT, prediction_html.HINT
     anyway = [tab.anyway, *tab.outputs]
     then_score(tab, tab.frame.release, lambda at: (at - 1, False, *cleared(wait)), [tab.frame], [tab.asked, *anyway])
-    then_score(tab, tab.run.input, lambda path: (False, *cleared(wait if path else hint)), [tab.chosen], anyway)
+    for menu in (tab.run, tab.second):
+        then_score(tab, menu.select, lambda path: (False, *cleared(wait if path else hint)), [tab.chosen], anyway)
     then_score(tab, tab.insist.click, lambda: (True, *cleared(wait)), [], anyway)
 
 
@@ -125,28 +129,40 @@ def then_score(tab: Tab, listener: Any, choose: Callable[..., tuple[Any, ...]], 
     """
     state = [tab.chosen, tab.asked, tab.anyway, tab.uploads]
 
-    def work(name: str | None, names: dict[str, str], count: list[int], *values: Any) -> Iterator[dict[Any, Any]]:
+    def work(
+        name: str | None, second: str | None, names: dict[str, str], count: list[int], *values: Any
+    ) -> Iterator[dict[Any, Any]]:
         given = dict(zip(changed, choose(*values[4:]), strict=True))
         path, number, wanted, uploads = (given.get(each, value) for each, value in zip(state, values[:4], strict=True))
-        name, now = renamed(name, names)
-        menu = {} if now == names else {tab.run: gr.Dropdown(choices=list(now), value=name), tab.known: now}
+        name, second, now = current(name, second, names)
+        menus = {} if now == names else dict(zip((tab.run, tab.second, tab.known), menus_of(name, second, now), strict=True))
 
         def result() -> dict[Any, Any]:
-            found = apply_result(path, score(name, path, number, anyway=wanted, beside=uploads or ()))
-            return dict(zip([tab.frame, *tab.outputs], found, strict=True))
+            models = dict.fromkeys((name, second) if second else (name,))
+            scored = [one_image.score(each, path, number, anyway=wanted, beside=uploads or ()) for each in models]
+            return dict(zip([tab.frame, *tab.outputs], apply_results(scored), strict=True))
 
-        yield from unless_overtaken(count, menu | given, result)
+        yield from unless_overtaken(count, menus | given, result)
 
     # Gradio passes the event as the parameter of this type, so each parameter has to be written out.
     def picked(
-        name: Any, names: Any, count: Any, path: Any, number: Any, wanted: Any, uploads: Any, paths: Any, event: gr.SelectData
+        name: Any,
+        second: Any,
+        names: Any,
+        count: Any,
+        path: Any,
+        number: Any,
+        wanted: Any,
+        uploads: Any,
+        paths: Any,
+        event: gr.SelectData,
     ) -> Iterator[dict[Any, Any]]:
-        yield from work(name, names, count, path, number, wanted, uploads, paths, event)
+        yield from work(name, second, names, count, path, number, wanted, uploads, paths, event)
 
     listener(
         picked if choose is pick_example else work,
-        [tab.run, tab.known, tab.count, *state, *own],
-        list(dict.fromkeys([tab.run, tab.known, *changed, tab.frame, *tab.outputs])),
+        [tab.run, tab.second, tab.known, tab.count, *state, *own],
+        list(dict.fromkeys([tab.run, tab.second, tab.known, *changed, tab.frame, *tab.outputs])),
         trigger_mode="multiple",  # the last one counts, also while another is being scored
         concurrency_limit=AT_ONCE,
         concurrency_id="score",
@@ -161,8 +177,7 @@ def on_load(request: gr.Request) -> tuple[Any, ...]:
     wanted = request.query_params.get("run")
     value = wanted if wanted in names else (names[0] if names else None)
     items, paths = example_images(iframes.manifest_of(request.query_params.get("of", "")))
-    choices = gr.Dropdown(choices=names, value=value)
-    return choices, known, prediction_html.examples(items), gr.Markdown(visible=bool(items)), items, paths
+    return *menus_of(value, "", known), prediction_html.examples(items), gr.Markdown(visible=bool(items)), items, paths
 
 
 def offered() -> dict[str, str]:
@@ -173,10 +188,23 @@ def offered() -> dict[str, str]:
         return {}
 
 
-def current_name(name: str | None, known: dict[str, str]) -> tuple[Any, Any]:
-    """The menu with the runs that there are now, and these; see `renamed`."""
+def current_names(name: str | None, second: str | None, known: dict[str, str]) -> tuple[Any, Any, Any]:
+    """The menus with the runs that there are now, and these; see `renamed`."""
+    name, second, now = current(name, second, known)
+    return (gr.skip(), gr.skip(), gr.skip()) if now == known else menus_of(name, second, now)
+
+
+def current(name: str | None, second: str | None, known: dict[str, str]) -> tuple[str | None, str | None, dict[str, str]]:
+    """Both chosen runs, and those that there are now, as `renamed` finds them."""
     name, now = renamed(name, known)
-    return (gr.skip(), gr.skip()) if now == known else (gr.Dropdown(choices=list(now), value=name), now)
+    return name, renamed(second, known)[0], now
+
+
+def menus_of(name: str | None, second: str | None, known: dict[str, str]) -> tuple[Any, Any, Any]:
+    """The menu of models, that of a second one (hidden where there is none), and the runs that both offer."""
+    choices = [NO_SECOND, *((each, each) for each in known)]
+    other = gr.Dropdown(choices=choices, value=second or "", visible=len(known) > 1)
+    return gr.Dropdown(choices=list(known), value=name), other, known
 
 
 def renamed(name: str | None, known: dict[str, str]) -> tuple[str | None, dict[str, str]]:
@@ -217,9 +245,9 @@ def example_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return pool.assign(_turn=turn).sort_values(["_turn", "label"], kind="stable").head(EXAMPLES).drop(columns="_turn")
 
 
-def cleared(words: str) -> tuple[str, str, Any]:
+def cleared(words: str) -> tuple[Any, ...]:
     """No result: `words` are shown in the verdict's place."""
-    return words, "", gr.Button(visible=False)
+    return words, "", "", gr.Button(visible=False), (), gr.Row(visible=False), ""
 
 
 def reset_outputs(words: str) -> tuple[Any, ...]:
@@ -272,15 +300,30 @@ def pick_example(paths: list[str], event: gr.SelectData) -> tuple[Any, ...]:
     return None, [], gr.Dropdown(visible=False), path, *reset_outputs(prediction_html.WAIT)
 
 
-def apply_result(path: str, result: Result) -> tuple[Any, ...]:
-    """The frames to choose from, the verdict, the pictures, and whether "Score anyway" is offered, as the page shows them."""
-    frames, words, pixels, values, offered, outlines = result
+def apply_results(scored: Sequence[Scored]) -> tuple[Any, ...]:
+    """The frames to choose from, then what `Tab.outputs` show."""
     return (
-        frame_choice(frames),
-        words,
-        prediction_html.pictures(pixels, values, name=Path(path).name, outlines=outlines),
-        gr.Button(visible=offered),
+        frame_choice(next((each.frames for each in scored if each.frames is not None), None)),
+        *one_image.side_by_side(scored),
+        gr.Button(visible=any(each.refused for each in scored)),
+        tuple(scored),
+        gr.Row(visible=any(each.prediction is not None for each in scored)),
+        "",
     )
+
+
+def saved_page(shown: Sequence[Scored], with_name: bool) -> str:
+    """A link that holds the page of these results, which the browser follows at once: nothing is written on the server."""
+    try:
+        content = one_image.page(shown, with_name=with_name)
+    except LabError as error:
+        return prediction_html.failed(f"The PDF could not be made: {error}")
+    except Exception as error:
+        log.exception("a PDF failed")
+        return prediction_html.failed(f"The PDF could not be made: {type(error).__name__}. The server's log has the details.")
+    name = html.escape("-".join(["mammolab", *(each.run.name for each in shown if each.run is not None)]) + ".pdf")
+    data = base64.b64encode(content).decode("ascii")
+    return f'<a class="saved" download="{name}" href="data:application/pdf;base64,{data}">{name}</a>'
 
 
 def frame_choice(frames: tuple[int, int] | None) -> Any:
@@ -290,67 +333,3 @@ def frame_choice(frames: tuple[int, int] | None) -> Any:
     taken, count = frames
     label = f"Frame, 1 to {count}: {taken + 1} was scored"
     return gr.Slider(minimum=1, maximum=max(2, count), value=taken + 1, label=label, visible=count > 1)
-
-
-def score(
-    run_name: str | None, path: str, frame: int | None = None, *, anyway: bool = False, beside: Sequence[str] = ()
-) -> Result:
-    """(frame taken and number of frames, verdict as HTML, prepared image, heatmap, whether to offer "Score anyway", outlines of
-    lesions that a known data set has there), the image uint8 and the map float32 in [0, 1], both (H, W).
-
-    Errors, and the reason why there is no verdict, are text in the verdict's place. `frame` as in core.images.read. A model of
-    two views judges the breast, with the other images of it `beside`, which were uploaded together.
-    """
-    if not path:
-        return None, prediction_html.HINT, None, None, False, ()
-    if not run_name:
-        return _failed("There is no trained model yet. Train one on the Train page, then open this tab again.")
-    try:
-        run = training_runs.open_run(run_name)
-        predictor = models.predictor(run)
-        sealed = record_scoring(run, Path(path))
-        for file in beside if predictor.judges_breasts else ():
-            sealed = record_scoring(run, Path(file)) or sealed
-        with one_large_at_a_time():  # the prediction holds the image at full size
-            prediction, heat = _explained(predictor, Path(path), frame, [Path(file) for file in beside], anyway=anyway)
-    except LabError as error:
-        return _failed(str(error))
-    except Exception as error:
-        log.exception("scoring failed")
-        return _failed(f"Something unexpected went wrong: {type(error).__name__}. The server's log has the details.")
-    if sealed:
-        prediction = replace(prediction, warnings=(sealed, *prediction.warnings))
-    pixels = prediction.prepared.pixels
-    taken = prediction.meta.frame, prediction.meta.frames
-    name = Path(path).name
-    outlines = _outlines(Path(path), prediction)
-    if heat is None:
-        return taken, prediction_html.refused(prediction, name=name), pixels, None, True, outlines
-    verdict = prediction_html.decided(prediction, predictor.card, models.reference(run), name=name, no_map=heat.reason)
-    return taken, verdict, pixels, heat.values, False, outlines
-
-
-def _explained(
-    predictor: Predictor, path: Path, frame: int | None, beside: Sequence[Path], *, anyway: bool
-) -> tuple[Prediction, Heatmap | Evidence | None]:
-    """The verdict, and the evidence for malignant; of a stack's frame, which has no views, as of an image alone."""
-    if predictor.judges_breasts and frame is None:
-        from core.predict_breasts import heatmap_of, predict_view
-
-        prediction, breast = predict_view(predictor, path, beside, score_anyway=anyway)
-        return prediction, None if prediction.score is None else heatmap_of(predictor, breast, path)[1]
-    prediction = predictor.predict(path, frame=frame, score_anyway=anyway)
-    return prediction, None if prediction.score is None else predictor.explain(prediction)
-
-
-def _outlines(path: Path, prediction: Prediction) -> tuple[Polygon, ...]:
-    """The lesions that a known data set draws on this file, in the prepared image; those of a stack's frame are not known."""
-    if prediction.mammogram is None or prediction.meta.frames > 1:
-        return ()
-    height, width = prediction.mammogram.pixels.shape
-    found = lesions.of_path(path, (height, width))
-    return lesions.mapped(found, prediction.prepared.matrix)
-
-
-def _failed(text: str) -> Result:
-    return None, prediction_html.failed(text), None, None, False, ()

@@ -10,6 +10,7 @@ import base64
 import html
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ BAR = 26  # px, the highest one
 SIDE = 768  # px; small inputs are enlarged to about this, so that the outline is thin
 OUTLINED = 0.3  # of the map's own peak: where the outline runs
 _FULL = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4"/></svg>'
+_SWIPE = (
+    '<i class="split" aria-hidden="true"></i><input type="range" name="split" min="0" max="100" aria-label="Before and after">'
+)
 _drawn = itertools.count()
 OPACITY = 0.7  # of the map, at first
 _WIDTH = 600  # of the strip, in its own units
@@ -38,8 +42,8 @@ HINT = (
 )
 
 
-def decided(prediction: Prediction, card: ModelCard, reference: Reference | None, *, name: str, no_map: str) -> str:
-    """Warnings, then the decision in words, the place among validation images, the score; `no_map`: why there is no heatmap.
+def decided(prediction: Prediction, reference: Reference | None, *, name: str, no_map: str) -> str:
+    """Warnings, then the decision in words and the place among validation images; `no_map`: why there is no heatmap.
 
     The score of an image that gets no verdict is marked as such, and not placed.
     """
@@ -52,8 +56,23 @@ def decided(prediction: Prediction, card: ModelCard, reference: Reference | None
         if reference is not None:
             lines.append(f'<p class="place">{html.escape(reference.words(prediction.score))}</p>')
             lines.append(strip(prediction.score, prediction.threshold, reference))
-    lines.append(_score(prediction, card))
     return f'<div class="verdict" role="status">{"".join(lines)}</div>'
+
+
+def details(prediction: Prediction, card: ModelCard, reference: Reference) -> str:
+    """The score, the threshold and its errors on validation, the calibrated probability: what stands below the pictures."""
+    target = card.target_sensitivity
+    chosen = "" if target is None else f" (chosen for {target:.2f} sensitivity on validation)"
+    if prediction.calibrated is None:
+        means = "" if prediction.decision is None else " A score is not a probability."
+    else:
+        means = f" <b>{html.escape(reference.probability(prediction.calibrated))}</b>"
+    if prediction.decision is not None and not prediction.threshold_basis:  # those counted are of all views
+        means = f" {html.escape(reference.errors(prediction.threshold))}{means}"
+    return (
+        f'<div class="verdict"><p class="small">Score <span class="score">{prediction.score:.3f}</span>, '
+        f"the model's threshold {html.escape(prediction.threshold_words)}{chosen}.{means}</p></div>"
+    )
 
 
 def refused(prediction: Prediction, *, name: str = "") -> str:
@@ -67,6 +86,13 @@ def failed(text: str) -> str:
     return f'<div class="verdict" role="alert"><div class="error">{html.escape(text)}</div></div>'
 
 
+def columns(contents: Sequence[str], titles: Sequence[str] = ()) -> str:
+    """Several results beside each other, each under its title, if there are titles."""
+    heads = [f"<h3>{html.escape(title)}</h3>" for title in titles] or [""] * len(contents)
+    parts = (f"<section>{head}{content}</section>" for head, content in zip(heads, contents, strict=True))
+    return f'<div class="sides">{"".join(parts)}</div>'
+
+
 def _name(name: str) -> str:
     return f'<div class="small">{html.escape(name)}</div>' if name else ""
 
@@ -74,19 +100,6 @@ def _name(name: str) -> str:
 def notes(texts: Sequence[str]) -> str:
     """Warnings as a list; "" for none."""
     return '<ul class="notes">' + "".join(f"<li>{html.escape(text)}</li>" for text in texts) + "</ul>" if texts else ""
-
-
-def _score(prediction: Prediction, card: ModelCard) -> str:
-    target = card.target_sensitivity
-    chosen = "" if target is None else f" (chosen for {target:.2f} sensitivity on validation)"
-    if prediction.calibrated is None:
-        means = "" if prediction.decision is None else " A score is not a probability."
-    else:
-        means = f" Probability of malignancy, calibrated on validation: <b>{prediction.calibrated:.3f}</b>."
-    return (
-        f'<p class="small">Score <span class="score">{prediction.score:.3f}</span>, the model\'s threshold '
-        f"{html.escape(prediction.threshold_words)}{chosen}.{means}</p>"
-    )
 
 
 # ---------------------------------------------------------------- the place among known images
@@ -145,33 +158,76 @@ def pictures(
 
     `outlines` of lesions, points (x, y) in `pixels`, are drawn on both, and can be switched off.
     """
-    from core.gradcam import colours_of
-
     if pixels is None:
         return ""
+    seen, film = _films(pixels, values, name, outlines)
+    plain = _figure("What the model sees", seen)
+    if film is None:
+        return f'<div class="pictures one">{plain}</div>{_controls(with_map=False, with_lesions=bool(outlines))}'
+    both = plain + _figure("Where the score comes from", film)
+    return f'<div class="pictures">{both}</div>{_controls(with_map=True, with_lesions=bool(outlines))}'
+
+
+def pictures_of_models(shown: Sequence[ModelPicture]) -> str:
+    """An image by several models, a picture each with the map over it: the slider and "Hold to hide" show what is below."""
+    figures = []
+    for each in shown:
+        if each.pixels is None:
+            figures.append(f"<figure><figcaption>{html.escape(each.title)}: no picture</figcaption></figure>")
+            continue
+        seen, film = _films(each.pixels, each.values, each.name, each.outlines)
+        figures.append(_figure(html.escape(each.title), film or seen))
+    with_map = any(each.values is not None for each in shown)
+    controls = _controls(with_map=with_map, with_lesions=any(each.outlines for each in shown))
+    return f'<div class="pictures">{"".join(figures)}</div>{controls}'
+
+
+@dataclass(frozen=True)
+class ModelPicture:
+    """What `pictures` takes, and the title over it."""
+
+    title: str
+    pixels: NDArray[np.uint8] | None
+    values: NDArray[np.float32] | None
+    name: str
+    outlines: Sequence[Sequence[tuple[float, float]]] = ()
+
+
+def _films(
+    pixels: NDArray[np.uint8], values: NDArray[np.float32] | None, name: str, outlines: Sequence[Sequence[tuple[float, float]]]
+) -> tuple[str, str | None]:
+    """The image alone, and with its map over it, None without one; both with lines round lesions."""
     height, width = pixels.shape
     factor = max(1, round(SIDE / max(height, width)))
-    seen = _data(_enlarged(pixels, factor))
+    source = _data(_enlarged(pixels, factor))
     title = html.escape(name)
     lines = _lines(outlines, width, height)
-    switch = '<label><input type="checkbox" name="lesions" checked> Lesion outlines (of the data set)</label>' if lines else ""
-    plain = f'<img src="{seen}" alt="{title} as the model sees it, {width} × {height} pixels">{lines}'
-    first = _figure("What the model sees", plain)
+    seen = f'<img src="{source}" alt="{title} as the model sees it, {width} × {height} pixels">{lines}'
     if values is None:
-        alone = f'<div class="look">{switch}</div>' if switch else ""
-        return f'<div class="pictures one">{first}</div>{alone}'
+        return seen, None
     where = html.escape(_whereabouts(values))
     tinted = _data(_outlined(pixels, values, factor))
-    film = f'<img src="{seen}" alt="{title}; {where}"><img class="map" alt="" src="{tinted}">{lines}'
-    stops = ",".join("rgb({},{},{})".format(*colour) for colour in colours_of("inferno")[::32])
-    controls = (
-        '<div class="look"><label><input type="checkbox" name="map" checked> Heatmap</label>'
-        f'<label>Opacity <input type="range" name="opacity" min="0" max="1" step="0.05" value="{OPACITY}"></label>'
-        f'<span class="bar"><span>none</span><i style="background:linear-gradient(to right,{stops})"></i>'
-        f"<span>this image's peak; line: {100 * OUTLINED:.0f} % of it</span></span>{switch}</div>"
-    )
-    second = _figure("Where the score comes from", film)
-    return f'<div class="pictures">{first}{second}</div>{controls}'
+    return seen, f'<img src="{source}" alt="{title}; {where}"><img class="map" alt="" src="{tinted}">{lines}{_SWIPE}'
+
+
+def _controls(*, with_map: bool, with_lesions: bool) -> str:
+    """What changes how pictures look; "" where nothing does."""
+    from core.gradcam import colours_of
+
+    switch = '<label><input type="checkbox" name="lesions" checked> Lesion outlines (of the data set)</label>'
+    parts = [switch] if with_lesions else []
+    if with_map:
+        stops = ",".join("rgb({},{},{})".format(*colour) for colour in colours_of("inferno")[::32])
+        parts = [
+            '<label><input type="checkbox" name="map" checked> Heatmap</label>',
+            f'<label>Opacity <input type="range" name="opacity" min="0" max="1" step="0.05" value="{OPACITY}"></label>',
+            '<label><input type="checkbox" name="swipe"> Before/after slider</label>',
+            '<button type="button" class="hold">Hold to hide</button>',
+            *parts,
+            f'<span class="bar"><span>none</span><i style="background:linear-gradient(to right,{stops})"></i>'
+            f"<span>this image's peak; line: {100 * OUTLINED:.0f} % of it</span></span>",
+        ]
+    return f'<div class="look">{"".join(parts)}</div>' if parts else ""
 
 
 def _lines(outlines: Sequence[Sequence[tuple[float, float]]], width: int, height: int) -> str:

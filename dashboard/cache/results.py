@@ -105,7 +105,7 @@ def config_of(run: Run) -> tuple[Config | None, str]:
 
 
 @st.cache_resource(
-    max_entries=8,
+    max_entries=24,  # the runs of a comparison, each with its splits
     show_spinner=False,
     hash_funcs=of_run("evaluation.json", "predictions/val.csv", "predictions/test.csv"),
 )
@@ -201,7 +201,7 @@ def freeze_threshold(run: Run, rule: ThresholdRule, *, reopen: bool = False) -> 
 
 
 @st.cache_resource(
-    max_entries=16,
+    max_entries=48,
     show_spinner="Comparing",
     hash_funcs={
         **of_run(),

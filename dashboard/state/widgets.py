@@ -105,3 +105,12 @@ def pills(label: str, options: Sequence[str], key: str, *, help: str | None = No
     value = [each for each in preferences.get(key, []) if each in options]
     st.pills(label, options, selection_mode="multi", help=help, label_visibility=_visibility(hide_label), **_sync(key, value))
     return value
+
+
+def several(
+    label: str, options: Sequence[str], key: str, *, most: int, default: Sequence[str] = (), help: str | None = None
+) -> list[str]:
+    """At most `most` of any number of options; a stored one that is no longer offered counts as not chosen."""
+    value = [each for each in preferences.get(key, list(default)) if each in options][:most]
+    st.multiselect(label, options, max_selections=most, help=help, placeholder="None chosen", **_sync(key, value))
+    return value

@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.metrics.chance import warning_of
 from core.metrics.leakage_mark import leakage_warning_of
+from core.metrics.placing import NO_REFERENCE
 from core.prediction import Prediction
 from core.runs import Run
 from core.wording import plain
@@ -51,11 +52,11 @@ def chance_notice(run: Run) -> str:
 
 def placed(run: Run, prediction: Prediction) -> str:
     """Where the score lies among those of validation images, and the calibrated probability, in sentences; "" for neither."""
-    reference = models.reference(run)
-    sentences = [] if reference is None or prediction.score is None else [reference.words(prediction.score)]
+    reference = models.reference(run) or NO_REFERENCE
+    sentences = [] if prediction.score is None else [reference.words(prediction.score)]
     if prediction.calibrated is not None:
-        sentences.append(f"Probability of malignancy, calibrated on validation: {prediction.calibrated:.3f}.")
-    return " ".join(sentences)
+        sentences.append(reference.probability(prediction.calibrated))
+    return " ".join(each for each in sentences if each)
 
 
 def decided(prediction: Prediction, about: str = "") -> str:

@@ -6,11 +6,12 @@ A page is `with components.page("Title", "What it is for"): ...`; the body of a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -26,21 +27,38 @@ from dashboard.ui.image_components import component
 from dashboard.ui.pages import PAGES
 from dashboard.ui.plotly_script import plotly_script
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from streamlit.delta_generator import DeltaGenerator
+
 RESEARCH_ONLY = "For research only. Not a medical device, not for diagnosis."
 _GRID = "rgba(128, 132, 149, 0.22)"  # visible on a light and on a dark page
-_plot = component("plot", uses=("here", "live"), isolate=False)  # Plotly puts its styles into the document
+_plot = component(
+    "plot",
+    html='<div class="plotted"><div class="plot"></div><div class="save-chart"><button type="button" aria-haspopup="menu" '
+    'aria-expanded="false"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M5 20h14v-2H5v2ZM13 12.2V4h-2v8.2L7.4 8.6 6 10'
+    'l6 6 6-6-1.4-1.4-3.6 3.6Z"/></svg></button><div role="menu" aria-label="Save as" hidden></div>'
+    '<span role="status"></span></div></div>',
+    uses=("here", "live", "plotly", "save"),
+    isolate=False,  # Plotly puts its styles into the document
+)
 
 
 # ---------------------------------------------------------------- page frame and errors
 
 
 @contextmanager
-def page(title: str, purpose: str) -> Iterator[None]:
-    """Heading, the page's body with errors shown in place, and the research-only notice at the end."""
-    st.title(title, anchor=False)
-    st.markdown(purpose)
+def page(title: str, purpose: str) -> Iterator[DeltaGenerator]:
+    """Heading, the page's body with errors shown in place, and the research-only notice at the end.
+
+    Gives the place in the heading's row, right of what the page is for, for buttons about all of the page.
+    """
+    with st.container(horizontal=True, vertical_alignment="center", key="page_header"):
+        st.title(title, anchor=False, width="content")
+        st.markdown(purpose, width="stretch")
+        buttons = st.container(horizontal=True, width="content", gap="small", key="page_buttons")
     with notices.errors_shown():
-        yield
+        yield buttons
     st.caption(f":material/science: {RESEARCH_ONLY}")
 
 
@@ -108,12 +126,16 @@ def chart(
     height: int | None = None,
     alt: str = "chart",
     subject: str = "",
+    saved_as: str = "",
     follow: Mapping[str, Any] | None = None,
 ) -> None:
     """A Plotly figure across its column, in the theme's colours, updated in place when it changes.
 
     With a `subject` (what the chart is about: a run's name) what was zoomed to stays for that subject, also when the
     page around it is built again; a double click resets it.
+
+    Its menu saves it as PNG, SVG or CSV; `saved_as` is the name of these files (run, split, chart) as `file_name` makes it of
+    words, by default of the subject and the key.
 
     `follow` is what changes with a slider (views/evaluate/threshold_slider.py), a value for each of its steps, so that the
     browser needs nobody: {"dial": name, "traces": {index: {attribute: [values]}}, "layout": {"shapes.0.x0": [values]}}.
@@ -125,18 +147,35 @@ def chart(
 
     if height is not None:
         figure.update_layout(height=height)
+    drawn = as_drawn(figure)
+    look = {
+        "script": plotly_script(),
+        "alt": in_words(figure, alt),
+        "title": alt,
+        "file": file_name(saved_as or f"{subject} {key.replace(':', ' ')}"),
+        "zoom": f"{key}:{subject}" if subject else "",
+    }
+    _plot(data={"follow": follow, **drawn, **look}, key=key, height=drawn["height"])
+
+
+def table(frame: pd.DataFrame, **options: Any) -> None:
+    """A table whose whole numbers are written with thousands separators; `options` are those of st.dataframe."""
+    grouped = {name: st.column_config.NumberColumn(format="localized") for name in frame.select_dtypes("integer").columns}
+    st.dataframe(frame, hide_index=True, column_config=grouped, **options)
+
+
+def as_drawn(figure: go.Figure) -> dict[str, Any]:
+    """A figure as pages draw it, for the browser: {"figure": JSON, "height": px}."""
     axis = {"tickfont_size": 14, "title_font_size": 14, "gridcolor": _GRID, "linecolor": _GRID, "zerolinecolor": _GRID}
     figure.update_xaxes(axis)
     figure.update_yaxes(axis)
     figure.update_layout(legend_font_size=14, hoverlabel_font_size=14)
-    shown = int(figure.layout.height or 380)
-    look = {
-        "height": shown,
-        "script": plotly_script(),
-        "alt": in_words(figure, alt),
-        "zoom": f"{key}:{subject}" if subject else "",
-    }
-    _plot(data={"figure": figure.to_json(), "follow": follow, **look}, key=key, height=shown)
+    return {"figure": figure.to_json(), "height": int(figure.layout.height or 380)}
+
+
+def file_name(words: str) -> str:
+    """Words as the name of a file on any system, without its ending: letters, digits, dots and hyphens, at most 120."""
+    return re.sub(r"[^\w.-]+", "-", words).strip("-.")[:120] or "chart"
 
 
 # ---------------------------------------------------------------- pickers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 
@@ -16,7 +16,20 @@ if TYPE_CHECKING:
     from streamlit.elements.lib.layout_utils import Gap
 
 
-def metric_text(value: Interval | str | None) -> str:
+class Noted(NamedTuple):
+    """A cell with a quiet line below it."""
+
+    text: str
+    note: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Cell = Interval | Noted | str | None
+
+
+def metric_text(value: Cell) -> str:
     """`0.812 [0.774, 0.846]`, a note as it is, or a dash."""
     return "–" if value is None else str(value)
 
@@ -29,7 +42,7 @@ def message(text: str) -> str:
     return "`".join(part if place % 2 else plain(part) for place, part in enumerate(parts))
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Interval | str | None]], *, stacked: bool = False) -> None:
+def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], *, stacked: bool = False) -> None:
     """An HTML table; numbers do not break, notes are quiet. A row of one cell is a heading across the table.
 
     `stacked`: a metric's interval stands below it, where columns are many.
@@ -57,13 +70,17 @@ def columns(name: str, narrowest: Sequence[int], gap: Gap = "medium") -> list[De
         return [st.container(width="stretch", key=f"{name}-{place}") for place in range(len(narrowest))]
 
 
-def _text(cell: Interval | str | None, stacked: bool) -> str:
+def _text(cell: Cell, stacked: bool) -> str:
     if stacked and isinstance(cell, Interval):
         return f"{cell.value:.3f}<small>[{cell.low:.3f}, {cell.high:.3f}]</small>"
+    if isinstance(cell, Noted):
+        return f"{escape(cell.text)}<small>{escape(cell.note)}</small>"
     return escape(metric_text(cell))
 
 
-def _kind(cell: Interval | str | None, index: int) -> str:
+def _kind(cell: Cell, index: int) -> str:
+    if isinstance(cell, Noted):
+        return ""
     if isinstance(cell, Interval) or (cell is not None and len(cell) <= 24 and (index == 0 or "[" in cell)):
         return " class='n'"
     return " class='q'" if index and isinstance(cell, str) and len(cell) > 24 else ""

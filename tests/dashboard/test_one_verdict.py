@@ -40,7 +40,7 @@ from core.preprocessing import prepare
 from core.report.heatmaps import _SIDE, _draw
 from core.report.material import read_material
 from core.runs import Run
-from dashboard.asgi import gradio_tab
+from dashboard.asgi import one_image
 from dashboard.cache import images, results
 from dashboard.cache.explanations import Ask
 from dashboard.views.evaluate import heatmap_thumbnails as studio_heat
@@ -179,8 +179,9 @@ def by_command(asked: SimpleNamespace, anyway: bool, capsys: pytest.CaptureFixtu
 def by_gradio(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
     said = {}
     for path in asked.paths:
-        _, words, _, picture, offered, _ = gradio_tab.score(asked.run.name, path, anyway=anyway)
-        assert offered == ("No verdict" in words and not anyway)
+        found = one_image.score(asked.run.name, path, anyway=anyway)
+        words, picture = found.verdict + found.details, found.values
+        assert found.refused == ("No verdict" in words and not anyway)
         called = re.search('class="decision (benign|malignant)"', words)
         limit = re.search(r"the model's threshold (0\.\d{3})(?:, ([^(<.]*))?", html.unescape(words))
         threshold = (float(limit[1]), (limit[2] or "").strip()) if limit else ...

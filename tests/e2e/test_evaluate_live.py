@@ -19,7 +19,7 @@ pytestmark = [*MARKS, pytest.mark.slow]
 GROUPS = {
     "Overview": ["Curves", "Calibration", "All numbers"],
     "Threshold": ["Choose a threshold", "Screening"],
-    "Fairness & shortcuts": ["Subgroups", "Shortcuts", "Patients"],
+    "Subgroups & shortcuts": ["Subgroups", "Shortcuts", "Patients"],
     "Cases": ["Mistakes", "All images"],
     "Compare": ["Compare runs", "Reader"],
 }

@@ -11,6 +11,7 @@ export default function (component) {
   root.setAttribute("aria-label", data.alt)
   root.style.height = data.height + "px"
   root._wanted = data
+  saveMenu(root, parentElement.querySelector(".save-chart"))
   if (data.follow) on(root, "threshold", ({ dial, index }) => dial === root._wanted.follow?.dial && follow(root, index))
   library(data.script).then(
     (Plotly) => root._wanted === data && draw(Plotly, root, data),
@@ -36,30 +37,9 @@ function resetZoom(Plotly, root) {
   }, 400)
 }
 
-function library(address) {
-  window._mammolabPlotly ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script")
-    script.src = here(address)
-    script.onload = () => resolve(window.Plotly)
-    script.onerror = () => {
-      window._mammolabPlotly = undefined
-      reject(new Error(address))
-    }
-    document.head.append(script)
-  })
-  return window._mammolabPlotly
-}
-
 function draw(Plotly, root, data) {
   const { data: traces, layout } = JSON.parse(data.figure)
-  const style = getComputedStyle(root)
-  const text = style.getPropertyValue("--st-text-color").trim()
-  const background = style.getPropertyValue("--st-secondary-background-color").trim()
-  layout.font = { ...layout.font, family: style.getPropertyValue("--st-font").trim() || undefined }
-  if (text) layout.font.color = text
-  layout.hoverlabel = { ...layout.hoverlabel, bgcolor: background || undefined, font: { size: 14, color: text || undefined } }
-  layout.autosize = true
-  layout.height = data.height
+  themed(layout, getComputedStyle(root), data.height)
   root._zoom = data.zoom
   if (data.zoom) {
     const zoomed = ZOOMS.get(data.zoom) ?? {}
@@ -104,4 +84,53 @@ function move(root) {
   if (!root._shown || !root._wanted.follow) return
   place(root, root._at)
   window.Plotly.react(root, root._shown.traces, root._shown.layout, CONFIG)
+}
+
+// ---------------------------------------------------------------- the menu that saves the chart
+
+const FORMATS = { png: "PNG picture, twice the size", svg: "SVG drawing", csv: "CSV of what is drawn" }
+
+function saveMenu(root, box) {
+  const button = box.querySelector("button")
+  button.setAttribute("aria-label", `Save the chart: ${root._wanted.title}`)
+  if (box._made) return
+  box._made = true
+  const menu = box.querySelector("[role=menu]")
+  const items = Object.entries(FORMATS).map(([format, words]) => {
+    const item = Object.assign(document.createElement("button"), { textContent: words, tabIndex: -1, type: "button" })
+    item.setAttribute("role", "menuitem")
+    item.onclick = () => {
+      open(false)
+      save(root, box, format)
+    }
+    return item
+  })
+  menu.replaceChildren(...items)
+  const open = (wanted, focus = button) => {
+    menu.hidden = !wanted
+    button.setAttribute("aria-expanded", String(wanted))
+    focus?.focus({ preventScroll: true })
+  }
+  button.onclick = () => open(menu.hidden, menu.hidden ? items[0] : button)
+  box.onkeydown = (event) => {
+    const at = items.indexOf(box.getRootNode().activeElement)
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[event.key]
+    if (event.key === "Escape" && !menu.hidden) open(false)
+    else if (to !== undefined && (at >= 0 || event.key === "ArrowDown")) open(true, items.at(to % items.length))
+    else return
+    event.preventDefault()
+    event.stopPropagation() // the page's own keys are not meant
+  }
+  box.onfocusout = (event) => box.contains(event.relatedTarget) || menu.hidden || open(false, null)
+}
+
+async function save(root, box, format) {
+  const told = box.querySelector("[role=status]")
+  try {
+    const background = getComputedStyle(root).getPropertyValue("--st-background-color").trim()
+    download(await fileOf(window.Plotly, root, background, format), `${root._wanted.file}.${format}`)
+    told.textContent = `Saved as ${root._wanted.file}.${format}`
+  } catch (error) {
+    told.textContent = `The chart could not be saved: ${error.message ?? error}`
+  }
 }

@@ -53,7 +53,7 @@ def counts(manifest: Path) -> None:
     with right:
         ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
         words = {"split": ordered["split"].astype(str).replace("", "none"), "label": ordered["label"].replace("", UNLABELLED)}
-        st.dataframe(ordered.assign(**words), hide_index=True)
+        components.table(ordered.assign(**words))
     _by_column(manifest)
     st.markdown("## Images per patient", anchors=False)
     composition_table.show(compositions.per_patient_of(manifest, EvaluationConfig().confidence))
@@ -90,7 +90,7 @@ def _by_column(manifest: Path) -> None:
         known = table["malignant"] + table["benign"]
         shares = [f"{bad / every:.1%}" if every else "" for bad, every in zip(table["malignant"], known, strict=True)]
         listed = table.assign(**{"malignant of labelled": shares}).rename_axis(TITLES[column]).reset_index()
-        st.dataframe(listed, hide_index=True)
+        components.table(listed)
 
 
 def _sizes(manifest: Path) -> pd.DataFrame | None:

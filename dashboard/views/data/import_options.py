@@ -5,6 +5,7 @@ Every option of ours has its words here; those of an importer that another packa
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import streamlit as st
@@ -61,6 +62,8 @@ FIRST = ("rule", "split", "image", "images", "copies", "normals", "odd", "patien
 ON = ("boxes",)
 MEANINGS = {"": "not used", "benign": "benign", "malignant": "malignant"}
 ASKED_APART = "classes"  # of `folder`: by `class_meanings`
+_ANSWERED, _ALONE = "|".join([*CHOICES, *SWITCHES]), "|".join(name for name in TITLES if "_" in name)
+_SPELLED = re.compile(rf"\b(?:(?P<name>{_ANSWERED})=(?P<value>\w+)|(?P<alone>{_ALONE})\b)")
 _SHORT = 44  # characters of answers that are shown side by side
 
 
@@ -91,6 +94,20 @@ def class_meanings(folders: list[ClassFolder]) -> str:
         if label:
             said.append(f"{folder.name}={label}")
     return ",".join(said)
+
+
+def in_page_words(text: str) -> str:
+    """A text that spells options as the command takes them (odd=right, patient_pattern), in the words of their fields."""
+    return _SPELLED.sub(_named, text)
+
+
+def _named(found: re.Match[str]) -> str:
+    name, value = found["name"] or found["alone"], found["value"] or ""
+    if name in SWITCHES:
+        title, _, on = SWITCHES[name]
+        return f'"{title}"' if value == on else f'"{title}" switched off'
+    answer = CHOICES.get(name, {}).get(value, value)
+    return f'"{TITLES[name]}: {answer}"' if answer else f'"{TITLES[name]}"'
 
 
 def rules_of(importer: Importer) -> list[str]:

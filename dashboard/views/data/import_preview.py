@@ -16,8 +16,9 @@ from core.errors import LabError
 from core.wording import counted, plain, upper_first
 from dashboard.cache.images import image_ref, thumbnail
 from dashboard.state.imports import Preview, notes_of
-from dashboard.ui import image_components, notices, test_set_access
+from dashboard.ui import components, image_components, notices, test_set_access
 from dashboard.ui.image_components import Tile
+from dashboard.views.data.import_options import in_page_words
 
 EXAMPLES = 4
 LISTED = 200  # exclusions in the table: a browser takes no more at once
@@ -32,7 +33,7 @@ def show(preview: Preview) -> None:
     lesions = int(with_lesions(frame).sum())
     marked = f", {counted(lesions, 'image')} with lesions drawn" if lesions else ""
     st.markdown(f"**{counted(len(frame), 'image')}** of {patients}{marked}; {len(found.rejected):,} left out.")
-    st.dataframe(counts(frame), hide_index=True)
+    components.table(counts(frame))
     _examples(frame)
     notes(notes_of(found), "Notes")
     if found.rejected:
@@ -41,6 +42,7 @@ def show(preview: Preview) -> None:
 
 def notes(found: Sequence[str], title: str, *, opened: bool = False) -> None:
     """What is to be said of an import: warnings each, the rest in a list, which is open where something was repaired, too."""
+    found = [in_page_words(each) for each in found]
     for note in [each for each in found if each.startswith("warning: ")]:
         notices.warning(plain(upper_first(note.removeprefix("warning: "))))
     rest = [each for each in found if not each.startswith("warning: ")]
@@ -64,7 +66,11 @@ def exclusions(rejected: list[tuple[str, str]]) -> None:
         if 1 < len(kinds) < len(rejected):
             st.markdown("\n".join(f"- {number:,} × {plain(kind)}" for kind, number in kinds.most_common(KINDS)))
         rows = [
-            {"file": Path(what).name or what, "reason": reason.removeprefix(f"{Path(what).name}: "), "path": what}
+            {
+                "file": Path(what).name or what,
+                "reason": in_page_words(reason.removeprefix(f"{Path(what).name}: ")),
+                "path": what,
+            }
             for what, reason in rejected[:LISTED]
         ]
         table = pd.DataFrame(rows)
@@ -75,7 +81,7 @@ def exclusions(rejected: list[tuple[str, str]]) -> None:
 
 def _kind(what: str, reason: str) -> str:
     """A reason without the name of its file."""
-    name = Path(what).name
+    name, reason = Path(what).name, in_page_words(reason)
     return reason.replace(f"{what}: ", "").replace(f"{name}: ", "").replace(name, "…") if name else reason
 
 

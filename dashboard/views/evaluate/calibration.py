@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from core.evaluate import CalibrationReport
@@ -55,7 +56,7 @@ def calibrating(context: Context) -> None:
         shown = widgets.segmented("Beside the raw score", names, "evaluate:calibration", default=own) if methods else ""
         diagram(context, report, shown)
     with right:
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(horizontal=True, vertical_alignment="center", key="sentence_calibration"):
             st.markdown(_verdict(report), width="stretch")
             with st.popover("What is this?", icon=":material/help:"):
                 st.markdown(HELP)
@@ -66,27 +67,35 @@ def calibrating(context: Context) -> None:
 def diagram(context: Context, report: CalibrationReport, shown: str) -> None:
     """Raw and calibrated scores against what was observed; below it how many images have which score."""
     raw = context.table["score"].to_numpy()
-    curves, scores = {"raw score": report.bins["none"]}, {"raw score": raw}
     low, high = float(raw.min()), float(raw.max())
-    beside, its_scores = {}, {}
-    if shown:
-        beside[METHODS[shown].lower()] = report.bins[shown]
-        if shown == report.frozen.method:
-            its_scores[METHODS[shown].lower()] = report.frozen.apply(raw)
-    narrow = high - low < NARROW
-    if not narrow:
-        curves, scores = curves | beside, scores | its_scores
-    chart = reliability_figure(curves, scores=scores, height=430)
-    components.chart(chart, "evaluate:reliability", alt="reliability diagram, and a histogram of the scores below it")
-    if narrow:
+    first, *rest = figures(context, report, shown)
+    alt = "reliability diagram, and a histogram of the scores below it"
+    components.chart(first, "evaluate:reliability", alt=alt, saved_as=context.file("reliability"))
+    if high - low < NARROW:
         notices.warning(
             f"All raw scores lie between {low:.3f} and {high:.3f}. So close together they say little about how likely a "
             "malignant finding is, whatever the diagram shows; it is zoomed to them.",
             icon="zoom_in",
         )
-        if beside:  # on one axis with them the raw scores would be a vertical line
-            chart = reliability_figure(beside, scores=its_scores, height=380)
-            components.chart(chart, "evaluate:reliability:calibrated", alt=f"reliability diagram, {METHODS[shown]} calibration")
+    for chart in rest:
+        alt = f"reliability diagram, {METHODS[shown]} calibration"
+        components.chart(chart, "evaluate:reliability:calibrated", alt=alt, saved_as=context.file("reliability calibrated"))
+
+
+def figures(context: Context, report: CalibrationReport, shown: str) -> list[go.Figure]:
+    """The diagram; where the raw scores are close together a second one, of the calibrated: on one axis with them the raw
+    scores would be a vertical line."""
+    raw = context.table["score"].to_numpy()
+    curves, scores = {"raw score": report.bins["none"]}, {"raw score": raw}
+    beside, its_scores = {}, {}
+    if shown:
+        beside[METHODS[shown].lower()] = report.bins[shown]
+        if shown == report.frozen.method:
+            its_scores[METHODS[shown].lower()] = report.frozen.apply(raw)
+    if float(raw.max() - raw.min()) >= NARROW:
+        return [reliability_figure(curves | beside, scores=scores | its_scores, height=430)]
+    found = [reliability_figure(curves, scores=scores, height=430)]
+    return [*found, reliability_figure(beside, scores=its_scores, height=380)] if beside else found
 
 
 def metrics(report: CalibrationReport, units: str) -> None:

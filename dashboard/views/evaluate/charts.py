@@ -26,7 +26,7 @@ from dashboard.ui import components, html_tables
 from dashboard.views.evaluate.context import Context, once
 from dashboard.views.evaluate.threshold_slider import KEY, rounded
 
-HEIGHT = 340
+HEIGHT = 300
 # px; below that charts go into another row. Two wide ones have long legends.
 NARROWEST = {"roc": 290, "precision_recall": 290, "confusion": 290, "histogram": 400, "decision": 400}
 
@@ -47,18 +47,25 @@ class Following:
 
 def charts(context: Context) -> None:
     """ROC, precision-recall and confusion matrix; below them histogram and decision curve."""
-    made = once("charts", context, lambda: _charts(context))
+    made = following(context)
     for row in (("roc", "precision_recall", "confusion"), ("histogram", "decision")):
         columns = html_tables.columns(f"evaluate-{row[0]}", [NARROWEST[name] for name in row], gap="small")
         for column, name in zip(columns, row, strict=True):
             with column:
-                components.chart(made[name].chart, f"evaluate:{name}", alt=name.replace("_", " "), follow=made[name].follow)
+                title, chart = name.replace("_", " "), made[name]
+                saved_as = context.file(title)
+                components.chart(chart.chart, f"evaluate:{name}", alt=title, saved_as=saved_as, follow=chart.follow)
     st.caption(
         f"A band is a {context.summary.confidence:.0%} interval with {context.people} resampled. The dotted lines are chance. "
         "Net benefit counts cancers found less false alarms, weighed by the risk at which one would act "
         "(Vickers and Elkin, 2006); it takes calibrated scores and this data set's share of malignant cases."
         + (_BY_VIEW if context.by_view else "")
     )
+
+
+def following(context: Context) -> dict[str, Following]:
+    """The charts of this part by name; made once."""
+    return once("charts", context, lambda: _charts(context))
 
 
 def _charts(context: Context) -> dict[str, Following]:
@@ -105,6 +112,12 @@ def curves(context: Context) -> tuple[Roc, RocBand, PrecisionRecall]:
         return roc(y, s), band, precision_recall(y, s)
 
     return once("curves", context, make)
+
+
+def plain_curves(context: Context) -> tuple[Roc, PrecisionRecall]:
+    """ROC and precision-recall without the band, which takes long. Raises NotEnoughData."""
+    y, s = context.table["label"], context.table["score"]
+    return once("plain curves", context, lambda: (roc(y, s), precision_recall(y, s)))
 
 
 def _roc(context: Context) -> Following:

@@ -107,6 +107,10 @@ class Context:
         frozen = (self.level, self.frozen, self.thresholds.stated(6), hash(str(self.card.calibration)))
         return ":".join(map(str, (*scored, *frozen)))
 
+    def file(self, chart: str) -> str:
+        """The name of a saved chart: run, split, level, chart."""
+        return f"{self.run.name} {self.found.split} {self.level} {chart}"
+
     @property
     def choice(self) -> str:
         """The preference that holds the explored threshold: for one model and level, whatever the split."""

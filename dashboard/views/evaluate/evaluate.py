@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -12,12 +13,15 @@ from core.runs.test_set.external import is_external
 from dashboard.cache import results
 from dashboard.state import widgets
 from dashboard.ui import components, notices
-from dashboard.views.evaluate import external, parts, split_scoring, threshold_slider
+from dashboard.views.evaluate import export, external, parts, split_scoring, threshold_slider
 from dashboard.views.evaluate.context import LEVELS, NEW, Context
 
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
 
-def show() -> None:
-    """Run, split and level first; then the split's metrics, or the way to have it scored."""
+
+def show(buttons: DeltaGenerator) -> None:
+    """Run, split and level first; then the split's metrics, or the way to have it scored. `buttons`: where the header's go."""
     left, middle, right = st.columns([3, 6, 3])
     with left:
         run = components.run_picker(with_model=True)
@@ -44,12 +48,17 @@ def show() -> None:
         if not scoring:
             split_scoring.not_scored(run, split)
         return
-    split_scoring.about(run, found)
     summary = found.levels[level]
-    if isinstance(summary, str):
-        notices.info(summary)
+    context = None if isinstance(summary, str) else Context(run, found, summary)
+    with buttons:
+        split_scoring.report(run)
+        export.export(run, found, context)
+        split_scoring.scored_again(run, found)
+    split_scoring.about(run, found)
+    if context is None:
+        notices.info(str(summary))
         return
-    studio(Context(run, found, summary))
+    studio(context)
 
 
 def _levels(run: Run, split: str) -> dict[str, str]:
@@ -75,15 +84,17 @@ def _patients_known(run: Run, split: str) -> bool:
 def studio(context: Context) -> None:
     """The threshold and everything below it; only this runs again when the slider has moved or another part is chosen."""
     notices.require_existing(context.run)
-    threshold_slider.dial(context)
-    threshold_slider.about_units(context)
-    with st.container(key="evaluate_parts", horizontal=True, vertical_alignment="center"):
-        part = parts.choose()
-    with notices.errors_shown():
-        part(context)
+    with st.container(gap="xsmall"):
+        with st.container(key="evaluate_parts", horizontal=True, vertical_alignment="center"):
+            part = parts.choose()
+        if part not in parts.WITHOUT_SLIDER:
+            threshold_slider.dial(context)
+        threshold_slider.about_units(context)
+        with notices.errors_shown():
+            part(context)
 
 
 with components.page(
     "Evaluate", "How good the model is on images it has never seen, and what a threshold does to its decisions."
-):
-    show()
+) as header:
+    show(header)

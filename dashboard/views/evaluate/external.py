@@ -186,6 +186,19 @@ def again(run: Run, found: Evaluation) -> None:
             score(run, path, found.split)
 
 
+def confirmed_access(run: Run, about: ExternalSet, split: str, label: str, key: str) -> None:
+    """The button that has another run scored on the same set, behind a tick; the manifest must still be among the data sets."""
+    path = Path(about.manifest)
+    offered = path in datasets.find_manifests()
+    with st.popover(label, icon=":material/lock_open:", type="primary"):
+        st.markdown(f"{WHAT} The access is recorded and cannot be taken back.")
+        if not offered:
+            st.caption("Its manifest is no longer among the data sets: import it again.")
+        sure = st.checkbox("I am done choosing", key=f"{key}:sure", disabled=not offered)
+        if st.button("Evaluate on it", type="primary", icon=":material/lock_open:", key=key, disabled=not sure):
+            score(run, path, split)
+
+
 # ---------------------------------------------------------------- beside the internal test
 
 

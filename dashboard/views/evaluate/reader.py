@@ -39,9 +39,8 @@ def reader(context: Context) -> None:
         if isinstance(point.sensitivity, Interval) and isinstance(point.specificity, Interval)
     ]
     with left:
-        components.chart(
-            reader_figure(found.curve, points), "evaluate:reader", alt="the model's ROC curve and the reader's points"
-        )
+        alt, saved_as = "the model's ROC curve and the reader's points", context.file("reader")
+        components.chart(reader_figure(found.curve, points), "evaluate:reader", alt=alt, saved_as=saved_as)
     with right:
         rows = [[point.words, f"{point.called:,}", point.sensitivity, point.specificity] for point in found.points]
         html_tables.table(["Called malignant by the reader", "Number called", "Sensitivity", "Specificity"], rows, stacked=True)

@@ -86,7 +86,7 @@ def screening(context: Context) -> None:
         _not_women(context)
     threshold, words = context.threshold, WORDS[context.level]
     try:
-        steps, chart = once(f"screening:{threshold}", context, lambda: _made(context, threshold))
+        steps, chart = made(context, threshold)
     except NotEnoughData as error:
         notices.info(str(error))
         return
@@ -97,7 +97,8 @@ def screening(context: Context) -> None:
     )
     places = [share / 100 for share in PREVALENCES]
     follow = {"dial": _SLIDER, "layout": {"shapes.0.x0": places, "shapes.0.x1": places}}
-    components.chart(chart, "evaluate:predictive", alt="predictive values by prevalence", follow=follow)
+    alt, saved_as = "predictive values by prevalence", context.file("predictive values")
+    components.chart(chart, "evaluate:predictive", alt=alt, saved_as=saved_as, follow=follow)
     at = "its frozen threshold" if threshold == context.frozen else f"the explored threshold {threshold:.3f}"
     if context.by_view:
         moved = "" if threshold == context.frozen else f", all moved by {threshold - context.frozen:+.3f}"
@@ -135,6 +136,11 @@ def _moved() -> None:
     index = st.session_state[_SLIDER]["changed"]
     if index is not None:
         preferences.set(KEY, PREVALENCES[int(index)])
+
+
+def made(context: Context, threshold: float) -> tuple[list[dict[str, Any]], Any]:
+    """(what the slider shows at each prevalence, the chart of predictive values); made once. Raises NotEnoughData."""
+    return once(f"screening:{threshold}", context, lambda: _made(context, threshold))
 
 
 def _made(context: Context, threshold: float) -> tuple[list[dict[str, Any]], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from core.evaluate.further import FurtherColumn
@@ -34,14 +35,15 @@ def shortcuts(context: Context) -> None:
     if isinstance(audit, str):
         notices.info(audit)
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key="sentence_shortcuts"):
         against = "" if audit.metadata is None else audit.metadata.sentence
         st.markdown(f"{verdict(audit)} {plain(f'{against} {audit.aside}'.strip())}", width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
             st.markdown(SHORTCUT_HELP)
     left, right = html_tables.columns("shortcuts", (400, 480))
     with left:
-        _bars(audit)
+        alt, saved_as = "AUC from metadata, and of the model among equals", context.file("shortcuts")
+        components.chart(bars(audit), "evaluate:shortcuts", alt=alt, saved_as=saved_as)
     with right:
         _audit_table(audit)
     unit = context.found.level
@@ -143,9 +145,10 @@ def _names(features: list[str]) -> str:
     return listed([feature_words(name) if name != ALL else "all of them together" for name in features])
 
 
-def _bars(audit: ShortcutAudit) -> None:
+def bars(audit: ShortcutAudit) -> go.Figure:
+    """AUC from each column alone, and the model's among images that share it."""
     rows = [(feature_title(row.feature), short_note(row.auc)) for row in audit.features]
-    chart = forest_figure(
+    return forest_figure(
         rows,
         title="ROC AUC",
         reference=audit.model if isinstance(audit.model, Interval) else None,
@@ -154,7 +157,6 @@ def _bars(audit: ShortcutAudit) -> None:
         chance=0.5,
         height=100 + 40 * len(rows),
     )
-    components.chart(chart, "evaluate:shortcuts", alt="AUC from metadata, and of the model among equals")
 
 
 def _audit_table(audit: ShortcutAudit) -> None:

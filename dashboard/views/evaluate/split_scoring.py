@@ -98,6 +98,27 @@ def scoring(run: Run, split: str) -> bool:
     return background.running(results.evaluation_name(run, split), on_draw=lambda: notices.require_existing(run))
 
 
+def report(run: Run) -> None:
+    """The button with the report."""
+    with st.popover("Report", icon=":material/description:", key="evaluate:report_popover"):
+        st.markdown("One HTML file with data, recipe, curves, metrics with intervals and heatmaps. It opens without internet.")
+        tables.report(run)
+
+
+def scored_again(run: Run, found: Evaluation) -> None:
+    """The buttons that have the split scored once more, and the history of a set that should seldom be."""
+    if found.split == "test":
+        _history(run, found)
+        with st.popover("Open again", icon=":material/refresh:"):
+            st.markdown("Scores the test set again. It is counted, and the count cannot be taken back.")
+            if st.button("Open it again", key="evaluate:again"):
+                score(run, found.split)
+    elif found.external is not None:
+        external.again(run, found)
+    elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
+        score(run, found.split)
+
+
 def about(run: Run, found: Evaluation) -> None:
     """What was scored, when and how often; and whether the model has changed since."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -118,18 +139,6 @@ def about(run: Run, found: Evaluation) -> None:
         if parent is not None and parent.evaluations:
             parts.append(f"{times(parent.evaluations)} more before it was forked from {plain(parent.run)}")
         st.markdown(" · ".join(parts), width="stretch")
-        with st.container(horizontal=True, width="content", gap="small"):
-            tables.downloads(run, found)
-            if found.split == "test":
-                _history(run, found)
-                with st.popover("Open again", icon=":material/refresh:"):
-                    st.markdown("Scores the test set again. It is counted, and the count cannot be taken back.")
-                    if st.button("Open it again", key="evaluate:again"):
-                        score(run, found.split)
-            elif found.external is not None:
-                external.again(run, found)
-            elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
-                score(run, found.split)
     if found.split == "test":
         access_list.models(run)
         endpoint.declared(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from core.evaluate.subgroup_tests import (
@@ -45,21 +46,20 @@ def subgroups(context: Context) -> None:
             "No column of the manifest makes groups here, or the split was scored by an earlier version: score it again."
         )
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key="sentence_subgroups"):
         shown = widgets.segmented("Metric", SHOWN, "evaluate:subgroup_figure", hide_label=True)
-        alike = equivalence_sentence(every, context.found.equivalence_margin, context.found.summary.confidence)
-        at_once = omnibus_sentence(context.found.omnibus)
-        st.markdown(f"{_finding(every)} {plain(f'{at_once} {alike}')}".strip(), width="stretch")
+        st.markdown(_finding(every), width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
             st.markdown(GROUP_HELP.format(people=context.people, level=f"{context.summary.confidence:.0%}"))
-    # A kind of lesion is one of malignant images: only their sensitivity is defined.
-    lesions = {row.feature for row in every if row.compared == "sensitivity"}
-    rows = tuple(row for row in every if row.feature not in lesions or (shown == "sensitivity" and row.malignant_images))
+    rows = _rows(every, shown)
     left, right = html_tables.columns("subgroups", (380, 420))
     with left:
-        _forest(context, rows, shown)
+        alt, saved_as = f"{SHOWN[shown]} by subgroup", context.file(f"subgroups {shown}")
+        components.chart(forest(context, shown), "evaluate:forest", alt=alt, saved_as=saved_as)
     with right:
         _table(rows, shown, context.found.equivalence_margin)
+    alike = equivalence_sentence(every, context.found.equivalence_margin, context.found.summary.confidence)
+    st.markdown(plain(f"{omnibus_sentence(context.found.omnibus)} {alike}".strip()))
     _caption(context, every)
 
 
@@ -78,7 +78,15 @@ def _finding(rows: tuple[Subgroup, ...]) -> str:
     return f"No group is shown to differ from the others, adjusted for {made}."
 
 
-def _forest(context: Context, rows: tuple[Subgroup, ...], shown: str) -> None:
+def _rows(every: tuple[Subgroup, ...], shown: str) -> tuple[Subgroup, ...]:
+    """The groups that have this metric: a kind of lesion is one of malignant images, only their sensitivity is defined."""
+    lesions = {row.feature for row in every if row.compared == "sensitivity"}
+    return tuple(row for row in every if row.feature not in lesions or (shown == "sensitivity" and row.malignant_images))
+
+
+def forest(context: Context, shown: str) -> go.Figure:
+    """A metric (a key of SHOWN) of each group, beside that of all images."""
+    rows = _rows(context.found.subgroups, shown)
     overall = context.found.summary[shown]
     named = [f"{feature_title(row.feature)}: {value_title(row.feature, row.value)}" for row in rows]
     names: dict[str, int] = {}
@@ -86,14 +94,13 @@ def _forest(context: Context, rows: tuple[Subgroup, ...], shown: str) -> None:
     for name, metric in zip(named, (short_note(getattr(row, shown)) for row in rows), strict=True):
         names[name] = names.get(name, 0) + 1
         unique.append((name if names[name] == 1 else f"{name} ({names[name]})", metric))
-    chart = forest_figure(
+    return forest_figure(
         unique,
         title=SHOWN[shown],
         reference=overall if isinstance(overall, Interval) else None,
         chance=0.5 if shown == "auc" else None,
         height=70 + 27 * len(rows),
     )
-    components.chart(chart, "evaluate:forest", alt=f"{SHOWN[shown]} by subgroup")
 
 
 def short_note(metric: Interval | str) -> Interval | str:

@@ -1,4 +1,4 @@
-"""Metrics as a table, every image as a list, and what can be taken along: predictions and the report."""
+"""Metrics as a table, every image as a list, and the report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import BadRun
-from core.evaluate import Evaluation
 from core.files.untrusted import read_bytes
 from core.metrics import ViewThresholds
 from core.runs import Run
@@ -100,22 +99,6 @@ def content_of(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or error
         raise BadRun(f"{path}: cannot be read ({words}). Reload the page: the run may have been deleted or renamed.") from error
-
-
-def downloads(run: Run, found: Evaluation) -> None:
-    """What can be taken along, as buttons in a row: the report as one HTML file, and the predictions as CSV."""
-    with st.popover("Report", icon=":material/description:", key="evaluate:report_popover"):
-        st.markdown("One HTML file with data, recipe, curves, metrics with intervals and heatmaps. It opens without internet.")
-        report(run)
-    components.download(
-        "CSV",
-        lambda: content_of(run.path / "predictions" / f"{found.split}.csv"),
-        f"{run.name}-{found.split}.csv",
-        "text/csv",
-        "evaluate:csv",
-        help=f"The scores of {found.images:,} images, one row per image: path, patient, side, view, label, split, score, and "
-        "what else is known of it.",
-    )
 
 
 @notices.errors_shown()

@@ -23,8 +23,8 @@ KEY = "evaluate:dial"
 _dial = component(
     "dial",
     html='<div class="dial"><div class="line"><span>Threshold</span><output class="value"></output><span class="badge"></span>'
-    '<span class="words"></span><button class="reset" hidden>Back to the one in use</button></div>'
     '<div class="slide"><input type="range" aria-label="Threshold"><div class="marks"><div class="mark"></div></div></div>'
+    '<button class="reset" hidden>Back to the one in use</button></div><div class="words"></div>'
     '<div class="cards"></div></div>',
     uses=("element", "live", "range"),
 )
@@ -94,8 +94,8 @@ def steps(context: Context) -> dict[str, Any]:
     cards.append(
         {
             "name": "called",
-            "title": "Flagged as malignant",
-            "help": f"How many of the {summary.rows:,} {context.units} would be recalled.",
+            "title": "Flagged",
+            "help": f"Called malignant: how many of the {summary.rows:,} {context.units} would be recalled.",
             "values": [f"{count:,}" for count in called],
             "detail": [f"{count / summary.rows:.1%} of {summary.rows:,}" for count in called],
             "note": "",

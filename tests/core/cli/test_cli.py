@@ -137,6 +137,17 @@ def test_unreadable_file_is_listed_with_its_reason_and_the_others_are_scored(cal
     assert good["decision"] in {"benign", "malignant"}
 
 
+def test_one_result_is_written_as_a_page_that_replaces_nothing(call: Call, lab: Path, image: Path) -> None:
+    file = lab / "data/demo" / image
+    code, out, err = call("predict", "first", file, "--pdf", "result.pdf")
+    content = (lab / "result.pdf").read_bytes()
+    assert code == 0 and "result.pdf" in err and content.startswith(b"%PDF-") and image.name.encode() not in content
+    code, _, err = call("predict", "first", file, "--pdf", "result.pdf")
+    assert code == 1 and "result.pdf" in err and (lab / "result.pdf").read_bytes() == content
+    code, out, err = call("predict", "first", file, lab / "config.yaml", "--pdf", "two.pdf")
+    assert code == 1 and "expected one image, got 2" in err and file.as_posix() in out and not (lab / "two.pdf").exists()
+
+
 def test_an_image_without_a_verdict_says_why_and_is_scored_only_when_told_to(call: Call, lab: Path) -> None:
     cv2.imwrite(str(lab / "grey.png"), np.full((160, 120), 128, np.uint8))
     code, out, _ = call("predict", "first", "grey.png", "--json", "--csv", "grey.csv")

@@ -29,7 +29,7 @@ def test_what_comes_before_the_first_step_has_a_bar_each(monkeypatch: pytest.Mon
         return bars[-1]
 
     monkeypatch.setattr(training_progress, "open_bar", open_bar)
-    printer = training_progress._ProgressPrinter()
+    printer = training_progress.ProgressPrinter()
     whats: list[dict[str, Any]] = [
         {},
         {"what": "hashes"},

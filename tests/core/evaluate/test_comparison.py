@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from builders.fake_run import FakePredictor, FakeRun, card, events, make_run
 
 from core.data import write_manifest
 from core.errors import BadRun, Leakage, NotEnoughData
-from core.evaluate import compare, compare_evaluations, evaluate, read_evaluation
+from core.evaluate import adjusted_p, compare, compare_evaluations, evaluate, read_evaluation
 from core.metrics import TITLES, compare_auc, compare_runs
 from core.metrics.proportions import paired_shares
 
@@ -185,3 +186,14 @@ def test_the_table_has_every_figure_and_plain_json_no_nan(first: FakeRun) -> Non
     rows = {row[0]: row for row in found.table_rows()}
     assert list(rows) == list(TITLES.values()) and len(found.table_rows()) == len(TITLES)
     assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["images"] == 28
+
+
+def test_p_values_of_several_runs_are_adjusted_by_holm_and_a_run_without_a_test_counts_for_none(first: FakeRun) -> None:
+    found = compare_evaluations(*(read_evaluation(first, "test"),) * 2)
+    given = (0.01, None, 0.04, 0.03, 0.005)  # a worked example: 3 * 0.01, 2 * 0.03, not below it, 4 * 0.005
+    every = []
+    for p in given:
+        auc = "too few" if p is None else replace(found.statistics.metrics["auc"], p=p)
+        every.append(replace(found, statistics=replace(found.statistics, metrics={"auc": auc})))
+    assert adjusted_p(every) == [pytest.approx(0.03), None, pytest.approx(0.06), pytest.approx(0.06), pytest.approx(0.02)]
+    assert adjusted_p(every[:1]) == [0.01] and adjusted_p([]) == []

@@ -20,6 +20,7 @@ from core.data.unpacking import BadUpload
 from core.training.preflight import preflight
 from dashboard.state import datasets, imports, settings, tasks
 from dashboard.views.data import import_options
+from dashboard.views.data.import_options import in_page_words
 
 
 def settle(name: str) -> None:
@@ -324,3 +325,20 @@ def test_where_no_patient_is_known_the_import_the_card_the_check_and_train_say_s
     assert preflight(settings.current(), datasets.manifest_frame(manifest)).warnings[0].startswith("No patient known")
     train = open_page("train")
     assert any(warning.value.startswith("No patient known") for warning in train.warning)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "the README says the opposite, odd=right follows it",
+            '"Odd-numbered films show the … breast: right, as in the README"',
+        ),
+        ("normals=benign takes them in", '"Take in normal films as benign" takes them in'),
+        ("masks=leave keeps them out", '"Take in files that look like masks" switched off'),
+        ("a patient_pattern solves this", 'a "Patient number in file names" solves this'),
+        ("tomosynthesis=odd is nothing of ours", "tomosynthesis=odd"),
+    ],
+)
+def test_options_are_spelled_as_the_fields_of_the_page_do(text: str, said: str) -> None:
+    assert said in in_page_words(text)

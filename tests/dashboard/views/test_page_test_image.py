@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import base64
 import json
-from dataclasses import dataclass, field
+import re
+import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -38,19 +41,20 @@ def test_with_a_model_the_tab_is_shown_from_the_same_origin(trained: str) -> Non
 
 
 def test_a_score_comes_with_its_threshold_and_decision_in_words(trained: str, manifest: Path) -> None:
-    from dashboard.asgi import gradio_tab
+    from dashboard.asgi.one_image import score
 
-    frames, words, prepared, heat, insist, _ = gradio_tab.score(trained, str(manifest.parent / "p00_CC.png"))
-    assert frames == (0, 1) and not insist
+    found = score(trained, str(manifest.parent / "p00_CC.png"))
+    words = found.verdict + found.details
+    assert found.frames == (0, 1) and not found.refused
     assert "The model calls this image <b>" in words
     assert "the model's threshold 0.310 (chosen for 0.90 sensitivity on validation)" in words
     assert words.index("synthetic") < words.index("calls this image"), "a warning comes before what it warns of"
     assert "A score is not a probability" in words and "validation images" not in words
-    assert prepared.shape == heat.shape == (64, 64)
+    assert found.pixels is not None and found.values is not None and found.pixels.shape == found.values.shape == (64, 64)
 
 
 def test_errors_are_text_in_the_place_of_the_verdict(trained: str, manifest: Path, tmp_path: Path) -> None:
-    from dashboard.asgi import gradio_tab
+    from dashboard.asgi.one_image import score
 
     note = tmp_path / "<b>note.txt"
     note.write_text("hello", encoding="utf-8")
@@ -60,10 +64,9 @@ def test_errors_are_text_in_the_place_of_the_verdict(trained: str, manifest: Pat
         (None, str(manifest)),
         (trained, str(tmp_path / "no.png")),
     ):
-        frames, words, prepared, overlay, insist, _ = gradio_tab.score(run, path)
-        assert frames is None
-        assert 'class="error"' in words and "<b>note" not in words
-        assert prepared is None and overlay is None and not insist
+        found = score(run, path)
+        assert 'class="error"' in found.verdict and "<b>note" not in found.verdict
+        assert found.frames is found.pixels is found.values is None and not found.refused and not found.pictures
 
 
 def test_examples_take_labels_in_turn_and_prefer_validation(manifest: Path) -> None:
@@ -107,24 +110,26 @@ def test_the_menu_follows_a_run_that_is_renamed(trained: str) -> None:
 
     known = gradio_tab.offered()
     run = training_runs.open_run(trained)
-    assert [each.get("__type__") for each in gradio_tab.current_name(trained, known)] == ["update", "update"]  # nothing new
+    assert [each.get("__type__") for each in gradio_tab.current_names(trained, "", known)] == ["update"] * 3  # nothing new
     run.rename("second")
-    menu, now = gradio_tab.current_name(trained, known)
-    assert menu.value == "second" and list(now) == ["second"] and menu.choices == [("second", "second")]
+    menu, other, now = gradio_tab.current_names(trained, trained, known)
+    assert menu.value == other.value == "second" and list(now) == ["second"] and menu.choices == [("second", "second")]
+    assert not other.visible, "there is no other model to compare with"
     run.delete()
-    menu, now = gradio_tab.current_name("second", now)
-    assert menu.value is None and now == {}
+    menu, other, now = gradio_tab.current_names("second", "second", now)
+    assert menu.value is None and other.value == "" and now == {}
 
 
 def test_a_score_is_placed_among_validation_images(trained: str, manifest: Path) -> None:
     from core.metrics.placing import Reference
-    from dashboard.asgi import gradio_tab, prediction_html
+    from dashboard.asgi import prediction_html
+    from dashboard.asgi.one_image import score
 
     run = training_runs.open_run(trained)
     (run.path / "predictions").mkdir()
     rows = [f"{label},{score},p{number}" for number, (label, score) in enumerate([("benign", 0.0), ("malignant", 1.0)] * 4)]
     (run.path / "predictions" / "val.csv").write_text("\n".join(["label,score,patient_id", *rows]), encoding="utf-8")
-    _, words, *_ = gradio_tab.score(trained, str(manifest.parent / "p00_CC.png"))
+    words = score(trained, str(manifest.parent / "p00_CC.png")).verdict
     assert "Its score is higher than 100 % of the benign and 0 % of the malignant validation images." in words
     assert 'role="img" aria-label="Its score is higher' in words
     drawn = prediction_html.strip(0.9, 0.5, Reference.of(["benign", "malignant"], [0.2, 0.8]))
@@ -167,55 +172,88 @@ def test_scoring_is_one_event_which_the_page_cannot_lose() -> None:
     (select,) = [each for each in blocks.fns.values() if each.fn.__name__ == "picked"]
     event = EventData(None, {"index": 1, "value": ""})
     given, *_ = helpers.special_args(select.fn, list(range(len(select.inputs))), None, event)
-    assert given[:-1] == list(range(8)) and isinstance(given[-1], SelectData) and given[-1].index == 1
+    assert given[:-1] == list(range(9)) and isinstance(given[-1], SelectData) and given[-1].index == 1
     with_score = [each for each in blocks.config["dependencies"] if each["types"]["generator"]]
-    assert [each["trigger_mode"] for each in with_score] == [*["multiple"] * 7, "once"], "the last one: of many images"
+    assert [each["trigger_mode"] for each in with_score] == [*["multiple"] * 8, "once"], "the last one: of many images"
+    assert not {name for each in with_score for _, name in each["targets"]} & {"input", "change"}, "two for each choice"
+    assert all(each["queue"] is not False for each in blocks.config["dependencies"]), "others are refused by the gate"
     assert not any(each["trigger_after"] is not None for each in blocks.config["dependencies"])
 
 
 def test_frame_of_a_stack_can_be_chosen_and_the_default_says_which_was_taken(trained: str, tmp_path: Path) -> None:
     from dashboard.asgi import gradio_tab
+    from dashboard.asgi.one_image import score
 
     stack = np.stack([draw_breast(3), draw_breast(3) // 2, draw_breast(3) // 4])
     path = tmp_path / "stack.tif"
     assert cv2.imwritemulti(str(path), list(stack))
-    taken, words, *_ = gradio_tab.score(trained, str(path))
-    assert taken == (0, 3) and "the first was taken" in words
-    last, words, prepared, *_ = gradio_tab.score(trained, str(path), 2)
-    assert last == (2, 3) and "was taken" not in words
-    slider = gradio_tab.frame_choice(last)
+    first, last = score(trained, str(path)), score(trained, str(path), 2)
+    assert first.frames == (0, 3) and "the first was taken" in first.verdict
+    assert last.frames == (2, 3) and "was taken" not in last.verdict
+    slider = gradio_tab.frame_choice(last.frames)
     assert (slider.visible, slider.minimum, slider.maximum, slider.value) == (True, 1, 3, 3)
     assert "3 was scored" in slider.label
     assert gradio_tab.frame_choice((0, 1)).visible is False
     recipe = models.predictor(training_runs.open_run(trained)).recipe
-    assert np.array_equal(prepared, prepare(read(path, window=recipe.voi_index, frame=2), recipe).pixels)
+    assert np.array_equal(last.pixels, prepare(read(path, window=recipe.voi_index, frame=2), recipe).pixels)
 
 
 def test_an_image_without_a_verdict_says_why_and_its_score_is_marked(trained: str, tmp_path: Path) -> None:
-    from dashboard.asgi import gradio_tab
+    from dashboard.asgi.one_image import score
 
     grey = tmp_path / "grey.png"
     cv2.imwrite(str(grey), np.full((160, 120), 128, np.uint8))
-    taken, words, prepared, overlay, insist, _ = gradio_tab.score(trained, str(grey))
-    assert taken == (0, 1) and prepared.shape == (64, 64) and overlay is None and insist
+    found = score(trained, str(grey))
+    words = found.verdict + found.details
+    assert found.frames == (0, 1) and found.pixels is not None and found.values is None and found.refused
     assert "No verdict: no breast was found" in words and 'class="score"' not in words
     for decision in ("calls this image", "malignant", "benign"):
         assert decision not in words
-    taken, words, prepared, overlay, insist, _ = gradio_tab.score(trained, str(grey), anyway=True)
+    found = score(trained, str(grey), anyway=True)
+    words = found.verdict + found.details
     assert "Scored anyway." in words and "No verdict: no breast was found" in words and 'class="score"' in words
-    assert "calls this image" not in words and overlay.shape == (64, 64) and not insist
+    assert "calls this image" not in words and found.values is not None and not found.refused
 
 
 def test_lesions_of_the_data_set_are_drawn_over_both_pictures_and_can_be_switched_off(trained: str, manifest: Path) -> None:
-    from dashboard.asgi import gradio_tab
+    from dashboard.asgi.one_image import score
 
     path = str(manifest.parent / "p00_CC.png")
-    *_, none = gradio_tab.score(trained, path)
+    none = score(trained, path).outlines
     frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
     frame.assign(lesions=["[[20, 50, 40, 70]]", *[""] * 23]).to_csv(manifest, index=False)
-    result = gradio_tab.score(trained, path)
-    ((first, *rest),) = result[-1]
+    result = score(trained, path)
+    ((first, *rest),) = result.outlines
     assert none == () and len(rest) == 3 and all(0 <= x <= 64 and 0 <= y <= 64 for x, y in (first, *rest))
-    pictures = gradio_tab.apply_result(path, result)[2]
+    pictures = result.pictures
     assert pictures.count('<svg class="lesions" viewBox="0 0 64 64"') == 2 and 'name="lesions"' in pictures
-    assert "lesions" not in gradio_tab.apply_result(path, (*result[:-1], ()))[2]
+    assert "lesions" not in replace(result, outlines=()).pictures
+
+
+def test_two_models_judge_an_image_side_by_side(trained: str, manifest: Path) -> None:
+    from dashboard.asgi import gradio_tab
+    from dashboard.asgi.one_image import score
+
+    shutil.copytree(training_runs.open_run(trained).path, settings.checkpoints() / "other")
+    path = str(manifest.parent / "p00_CC.png")
+    results = [score(trained, path), score("other", path)]
+    _, words, pictures, details, insist, shown, saving, _ = gradio_tab.apply_results(results)
+    assert not insist.visible and saving.visible and shown == tuple(results)
+    assert words.index(f"<h3>{trained}</h3>") < words.index("<h3>other</h3>")
+    assert pictures.index(f"<figcaption>{trained}</figcaption>") < pictures.index("<figcaption>other</figcaption>")
+    assert details.count('class="score"') == 2
+    assert pictures.count('name="opacity"') == 1, "one control for both"
+    assert words.count('class="decision') == 2 and pictures.count('class="map"') == 2
+    assert "<h3>" not in gradio_tab.apply_results(results[:1])[1]
+
+
+def test_a_result_is_saved_as_a_page_that_names_no_file_unless_asked_to(trained: str, manifest: Path) -> None:
+    from dashboard.asgi import gradio_tab
+    from dashboard.asgi.one_image import page, score
+
+    result = score(trained, str(manifest.parent / "p00_CC.png"))
+    link = gradio_tab.saved_page((result,), False)
+    data = re.search(r'download="mammolab-[^"]+\.pdf" href="data:application/pdf;base64,([^"]+)"', link)
+    assert data is not None and base64.b64decode(data[1]) == page((result,))
+    assert page((result,)) != page((result,), with_name=True)
+    assert 'class="error"' in gradio_tab.saved_page((), False) and "a scored image" in gradio_tab.saved_page((), False)

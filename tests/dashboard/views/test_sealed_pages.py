@@ -308,24 +308,24 @@ def test_the_tab_s_examples_are_of_validation(lab: Run) -> None:
 
 
 def test_the_tab_scores_a_test_file_with_a_warning_and_records_it(lab: Run, tmp_path: Path) -> None:
-    from dashboard.asgi import gradio_tab
+    from dashboard.asgi.one_image import score
 
     upload = tmp_path / "upload.png"
     shutil.copy(rows_of(lab, "test")["path"].iloc[0], upload)
-    _, words, seen, *_ = gradio_tab.score("tiny", str(upload), anyway=True)
-    assert seen is not None and "test image of the run tiny" in words and "recorded" in words
-    (found,) = accesses(lab.path)
-    assert (found.kind, found.where, found.images) == ("prediction", "Test image", 1)
-    _, words, seen, *_ = gradio_tab.score("tiny", rows_of(lab, "val")["path"].iloc[0], anyway=True)
-    assert seen is not None and "test image" not in words and len(accesses(lab.path)) == 1
+    found = score("tiny", str(upload), anyway=True)
+    assert found.pixels is not None and "test image of the run tiny" in found.verdict and "recorded" in found.verdict
+    (access,) = accesses(lab.path)
+    assert (access.kind, access.where, access.images) == ("prediction", "Test image", 1)
+    found = score("tiny", rows_of(lab, "val")["path"].iloc[0], anyway=True)
+    assert found.pixels is not None and "test image" not in found.verdict and len(accesses(lab.path)) == 1
 
 
 def test_the_tab_scores_no_test_file_where_it_cannot_be_recorded(lab: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dashboard.asgi import gradio_tab
+    from dashboard.asgi.one_image import score
 
     monkeypatch.setattr(record_of, "_append", refuse)
-    _, words, *pictures, _, _ = gradio_tab.score("tiny", rows_of(lab, "test")["path"].iloc[0])
-    assert "read-only" in words and pictures == [None, None]
+    found = score("tiny", rows_of(lab, "test")["path"].iloc[0])
+    assert "read-only" in found.verdict and found.pixels is found.values is None
 
 
 # ---------------------------------------------------------------- after the opening, and recipes

@@ -1,6 +1,6 @@
 // The logic of the pages' components that needs no browser: run by test_frontend.py, or by `node --test`.
 import assert from "node:assert/strict"
-import { readFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import test from "node:test"
 
 import { element, load } from "./load.mjs"
@@ -247,4 +247,58 @@ test("arrow keys turn the slides, but not in a field or on a slider, nor once th
   window.innerHeight = 500
   listeners.resize()
   assert.deepEqual([turned.length, heights.length], [3, 2])
+})
+
+// ---------------------------------------------------------------- charts as files
+
+const SAVE = ["csvRows", "csvText", "csvCell", "crc32", "zip"]
+const axes = { xaxis: { title: { text: "1 − specificity" } }, yaxis: { title: { text: "Sensitivity" } } }
+
+test("no cell of a CSV is a formula, numbers keep their signs, and quotes are doubled", () => {
+  const { csvCell } = load(["save"], SAVE)
+  for (const text of ["=1+1", "+cmd|'/c calc'!A1", "-run", "@SUM(A1)"]) assert.ok(csvCell(text).replace('"', "").startsWith("'"))
+  assert.deepEqual([-0.5, "-0.5", "+3", 0, null, undefined, NaN].map(csvCell), ["-0.5", "-0.5", "+3", "0", "", "", ""])
+  assert.equal(csvCell('a "b", c'), '"a ""b"", c"')
+  assert.equal(csvCell("<b>12</b> (3%)<br>missed"), "12 (3%) missed")
+})
+
+test("a chart's CSV has the visible series with their names, the band's edges and no decoration", () => {
+  const { csvRows } = load(["save"], SAVE)
+  const traces = [
+    { name: "trace 0", hoverinfo: "skip", visible: true, x: [0, 1], y: [0, 1] }, // the line of chance
+    { name: "trace 1", hoverinfo: "skip", visible: true, x: [0, 1], y: [0.1, 0.9] },
+    { name: "95% interval", fill: "tonexty", visible: true, x: [0, 1], y: [0.3, 1] },
+    { name: "=run AUC 0.7", visible: true, x: Float64Array.from([0, 1]), y: Float64Array.from([0.2, 1]) },
+    { name: "hidden", visible: "legendonly", x: [5], y: [5] },
+  ]
+  const rows = csvRows(traces, axes)
+  assert.deepEqual(rows[0], ["series", "1 − specificity", "Sensitivity"])
+  assert.deepEqual(
+    rows.slice(1).map(([name]) => name),
+    ["95% interval (lower)", "95% interval (lower)", "95% interval (upper)", "95% interval (upper)", "=run AUC 0.7", "=run AUC 0.7"],
+  )
+  assert.deepEqual(rows[5], ["=run AUC 0.7", 0, 0.2])
+})
+
+test("limits, words on axes and the cells of a matrix are in the CSV", () => {
+  const { csvRows, csvText } = load(["save"], SAVE)
+  const error_x = { visible: true, symmetric: false, array: [0.1], arrayminus: [0.2] }
+  const forest = [{ name: "AUC", visible: true, x: [0.7], y: [0], error_x }]
+  const layout = { xaxis: { title: { text: "ROC AUC" } }, yaxis: { tickvals: [0], ticktext: ["View: CC"] } }
+  assert.deepEqual(csvRows(forest, layout), [
+    ["series", "ROC AUC", "y", "lower", "upper"],
+    ["AUC", 0.7, "View: CC", 0.7 - 0.2, 0.7 + 0.1],
+  ])
+  const words = { tickvals: [0, 1], ticktext: ["benign", "malignant"] }
+  const matrix = [{ name: "trace 0", visible: true, x: [0, 1], y: [0, 1], z: [[0.9, -0.1], [-0.2, 0.8]], text: [["9", "1"], ["2", "8"]] }]
+  const text = csvText(csvRows(matrix, { xaxis: words, yaxis: words }))
+  assert.ok(text.includes("values,malignant,benign,-0.1,1\r\n") && text.startsWith("series,x,y,value,text\r\n"))
+})
+
+test("files are packed into an archive that any program unpacks", () => {
+  const { crc32, zip } = load(["save"], SAVE)
+  assert.equal(crc32(new TextEncoder().encode("123456789")), 0xcbf43926) // the check value of this checksum
+  const packed = zip([["größe.csv", new TextEncoder().encode("a,b\r\n")], ["leer.svg", new Uint8Array()]])
+  assert.equal(new DataView(packed.buffer).getUint32(0, true), 0x04034b50)
+  if (process.env.ARCHIVE) writeFileSync(process.env.ARCHIVE, packed) // test_frontend.py opens it
 })

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from builders.evaluate_page import CURVES, wait_for_scoring
-from builders.lab_pages import button, figures, keys, open_page, tables, texts
+from builders.lab_pages import HOME, button, component, figures, keys, open_page, tables, texts
+from streamlit.testing.v1 import AppTest
 
 from core.evaluate import evaluate, read_evaluation
 from core.runs import Run
@@ -108,5 +109,33 @@ def test_report_and_csv_are_reached_from_every_part(scored: Run) -> None:
         preferences.set("evaluate:group", group)
         app = open_page("evaluate")
         assert not app.exception and not app.error
-        assert "CSV" in {each.proto.label for each in app.get("download_button")}, group
+        assert "Predictions (CSV)" in {each.proto.label for each in app.get("download_button")}, group
         assert "evaluate:make" in keys(app), group
+
+
+def test_an_address_opens_its_part_also_by_an_earlier_name_and_then_the_buttons_decide(scored: Run) -> None:
+    assert parts.place_of("all-numbers") == ("Overview", "All numbers") and parts.place_of("COMPARE") == ("Compare", "")
+    assert parts.place_of("Figures") == ("Overview", "All numbers") and parts.place_of("nothing") is None
+    every = {name: parts.place_of(name) for of_group in parts.GROUPS.values() for name in of_group}
+    assert all(found is not None and found[1] == name for name, found in every.items())
+    preferences.set("evaluate:group", "Fairness & shortcuts")  # stored by an earlier version
+    app = AppTest.from_file(str(HOME), default_timeout=60)
+    app.switch_page("views/evaluate/evaluate.py").run()
+    assert app.button_group(key="evaluate:group:widget").value == "Subgroups & shortcuts"
+    app.query_params["part"] = "calibration"
+    app.run()
+    assert "evaluate:reliability" in figures(app)
+    app.button_group(key="evaluate:part:Overview:widget").set_value("All numbers").run()
+    assert "evaluate:reliability" not in figures(app)
+
+
+def test_all_charts_are_given_to_the_browser_once_they_are_asked_for(scored: Run) -> None:
+    app = open_page("evaluate")
+    button(app, "evaluate:charts").click().run()
+    assert not app.exception and not app.error
+    given = component(app, "charts_zip")
+    names = {chart["file"] for chart in given["charts"]}
+    assert {"tiny-val-image-roc", "tiny-val-image-confusion", "tiny-val-image-reliability"} <= names
+    assert given["file"] == "tiny-val-image-charts" and given["at_once"]
+    assert len(names) == len(given["charts"]) and all(json.loads(chart["figure"])["data"] for chart in given["charts"])
+    assert not component(app.run(), "charts_zip")["at_once"]

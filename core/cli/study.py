@@ -1,0 +1,242 @@
+"""The commands `study ...`: a question answered with many runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.cli.arguments import Commands, add_command, add_group, config_options, json_option
+from core.cli.output import note, print_json, print_table, printable, progress_bar
+from core.cli.train import STOPPED
+from core.cli.workspace import default_config, load
+from core.errors import BadConfig, BadRun
+from core.wording import counted
+
+if TYPE_CHECKING:
+    from core.runs import Run
+    from core.studies import Job, Study
+
+
+def add_commands(commands: Commands) -> None:
+    studies = add_group(commands, "study", "cross-validation and comparison of settings, over many runs")
+
+    parser = add_command(studies, "new", new, "make a study: folds of the patients, and what is compared on them")
+    parser.add_argument("study", metavar="NAME", help="name of the study")
+    config_options(parser)
+    parser.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="SETTING=[V1,V2]",
+        help="a setting and the values to compare, the reference first, e.g. preprocessing.clahe=[true,false]; repeatable",
+    )
+    parser.add_argument(
+        "--one-at-a-time",
+        action="store_true",
+        help="change one setting of the reference at a time, in place of training every combination",
+    )
+    parser.add_argument("--folds", type=int, default=5, metavar="N", help="folds of the patients (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="times to draw folds and seeds (default: 1)")
+    parser.add_argument("--fold-seed", type=int, default=0, metavar="N", help="seed of the folds (default: %(default)s)")
+    parser.add_argument("--question", default="", metavar="TEXT", help="what the study asks")
+    json_option(parser)
+
+    parser = add_command(studies, "run", run, "train what is left to train; also after a stop or a crash")
+    _study_argument(parser)
+    parser.add_argument("--retry", action="store_true", help="resume runs that have failed, too")
+    parser.add_argument("--no-queue", action="store_true", help="start even if another training uses the device")
+    studies.choices["resume"] = parser  # the same: what is done is seen from the runs
+
+    parser = add_command(studies, "stop", stop, "stop whoever trains a study; what is trained so far is resumed later")
+    _study_argument(parser)
+
+    parser = add_command(studies, "status", status, "show the runs of a study and what they are doing, or all studies")
+    parser.add_argument("study", nargs="?", metavar="NAME", help="name or folder of the study (default: list all)")
+    json_option(parser)
+
+    parser = add_command(studies, "results", results, "out-of-fold metrics and paired differences to the reference")
+    _study_argument(parser)
+    parser.add_argument(
+        "--level", choices=("image", "breast", "patient"), help="what a row is (default: image, or breast with two views)"
+    )
+    json_option(parser)
+
+    parser = add_command(studies, "extend", extend, "repeat the cross-validation more often; what is trained stays")
+    _study_argument(parser)
+    parser.add_argument("--repeats", type=int, required=True, metavar="N", help="repeats in all")
+
+
+def _study_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", metavar="NAME", help="name or folder of the study")
+
+
+def new(arguments: argparse.Namespace) -> int:
+    """Draw the folds and write the study's folder; nothing is trained."""
+    from core.studies import Design, Study
+    from core.training.rows import load_rows
+
+    config = load(arguments)
+    values: dict[str, Any] = {
+        "question": arguments.question,
+        "folds": arguments.folds,
+        "repeats": arguments.repeats,
+        "seed": arguments.fold_seed,
+        "factors": dict(map(_factor, arguments.compare)),
+        "how": "one at a time" if arguments.one_at_a_time else "full",
+    }
+    if len(values["factors"]) < len(arguments.compare):
+        raise BadConfig("--compare: a setting is named twice. Give all its values at once, e.g. training.epochs=[3,6,12]")
+    design = Design.of(values, "study new")
+    with progress_bar("demo set") as progress:
+        rows = load_rows(config, progress)
+    with progress_bar("looking for copies") as progress:
+        study = Study.create(arguments.study, design, config, rows, progress=progress)
+    jobs = len(design.jobs)
+    if arguments.json:
+        print_json({"study": study.name, "folder": study.path.as_posix(), "runs": jobs})
+        return 0
+    print(
+        f"{study.path.as_posix()}: {counted(jobs, 'run')} to train, {design.folds} folds, {counted(design.repeats, 'repeat')}"
+    )
+    for cell in design.cells:
+        print(f"  {'reference: ' if cell.number == 0 else ''}{printable(cell.label)}")
+    note(f"next: python -m core study run {study.name}")
+    return 0
+
+
+def _factor(text: str) -> tuple[str, list[Any]]:
+    """`preprocessing.clahe=[true,false]` as (name, values)."""
+    from core.config.yaml_text import parse_yaml, plain_yaml
+
+    name, equals, values = text.partition("=")
+    found = parse_yaml(values, f"--compare {name}", plain_yaml()) if equals else None
+    if not isinstance(found, list):
+        raise BadConfig(f"--compare {text}: expected SETTING=[V1,V2], for example preprocessing.clahe=[true,false]")
+    return name.strip(), list(found)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train until nothing is left; Ctrl-C stops after the step at hand."""
+    from core.cli.training_progress import ProgressPrinter
+    from core.studies import work
+
+    study = open_study(arguments.study)
+    jobs = list(study.design().jobs)
+    printer = ProgressPrinter()
+
+    def begun(job: Job, run: Run) -> None:
+        printer.close_bar()
+        note(f"run {jobs.index(job) + 1} of {len(jobs)}: {run.name}")
+
+    try:
+        outcome = work(study, on_run=begun, on_event=printer.show, retry=arguments.retry, queue=not arguments.no_queue)
+    finally:
+        printer.close_bar()
+    for name, reason in outcome.failed.items():
+        note(f"failed: {name}: {printable(reason)}")
+    if outcome.failed:
+        note(f"try again with: python -m core study run {study.name} --retry")
+    if outcome.stopped:
+        note(f"stopped. Continue with: python -m core study run {study.name}")
+        return STOPPED
+    _print_results(study)
+    return 1 if outcome.failed else 0
+
+
+def stop(arguments: argparse.Namespace) -> int:
+    """Ask all workers of the study to stop."""
+    study = open_study(arguments.study)
+    study.request_stop()
+    print(f"{study.name}: a stop is requested; it takes effect after the step at hand")
+    return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """The runs of one study, or all studies."""
+    from core.studies import list_studies
+
+    if arguments.study is None:
+        studies = list_studies(default_config().checkpoints)
+        rows = [{"study": each.name, **_counts(each), "question": each.design().question} for each in studies]
+        if arguments.json:
+            print_json(rows)
+        elif rows:
+            print_table([tuple(printable(str(cell)) for cell in row.values()) for row in rows], tuple(rows[0]))
+        else:
+            print("no study yet: python -m core study new NAME")
+        return 0
+    study = open_study(arguments.study)
+    listed = []
+    for job, run in study.runs.items():
+        found = None if run is None else run.status()
+        listed.append(
+            {
+                "run": job.name,
+                "state": "not begun" if found is None else found.state,
+                "epoch": "" if found is None or not found.epochs else f"{found.epoch}/{found.epochs}",
+                "reason": "" if found is None else found.reason,
+            }
+        )
+    if arguments.json:
+        print_json({"study": study.name, **_counts(study), "runs_by_name": listed})
+        return 0
+    counts = _counts(study)
+    print(f"{study.name}: {counts['done']} of {counts['runs']} runs finished, {counts['failed']} failed")
+    print_table([tuple(printable(str(cell)) for cell in row.values()) for row in listed], ("run", "state", "epoch", "reason"))
+    return 0
+
+
+def _counts(study: Study) -> dict[str, int]:
+    states = [run.status().state if run is not None else "" for run in study.runs.values()]
+    return {"runs": len(states), "done": states.count("done"), "failed": states.count("failed")}
+
+
+def results(arguments: argparse.Namespace) -> int:
+    """What is shown so far."""
+    study = open_study(arguments.study)
+    if arguments.json:
+        from core.studies import results_of
+
+        print_json(results_of(study, level=arguments.level).as_dict())
+        return 0
+    _print_results(study, arguments.level)
+    return 0
+
+
+def _print_results(study: Study, level: Any = None) -> None:
+    from core.studies import results_of
+    from core.studies.results import HEADS, OPTIMISTIC
+
+    found = results_of(study, level=level)
+    if found.question:
+        print(printable(found.question))
+    print_table([tuple(map(printable, row)) for row in found.table_rows()], HEADS)
+    print(printable(found.answer))
+    for name, reason in found.failed.items():
+        note(f"failed: {name}: {printable(reason)}")
+    note(f"{found.confidence:.0%} intervals, patients taken as independent; AUC within folds. {OPTIMISTIC}")
+
+
+def extend(arguments: argparse.Namespace) -> int:
+    """Add repeats."""
+    study = open_study(arguments.study)
+    study.extend(repeats=arguments.repeats)
+    print(f"{study.name}: {counted(len(study.design().jobs), 'run')} in all")
+    return 0
+
+
+def open_study(name: str) -> Study:
+    """The study of this name in the runs folder, or in the folder of this path. Raises BadRun: there is none."""
+    from core.studies import Study, list_studies
+    from core.studies.study import is_study
+
+    root = default_config().checkpoints
+    path = Path(name)
+    if not name.strip() or not path.name or path.name == ".." or "\0" in name:
+        raise BadRun(f"{name!r}: expected the name of a study, or the path of its folder")
+    for candidate in (root / name, path) if path.name == name else (path, root / name):
+        if is_study(candidate):
+            return Study.open(candidate)
+    known = ", ".join(printable(each.name) for each in list_studies(root)) or "none"
+    raise BadRun(f"{printable(name)}: no such study. Studies in {root}: {known}. `python -m core study new` makes one.")

@@ -1,0 +1,117 @@
+"""What a study asks: which settings are compared, over how many folds of the patients."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from core.errors import BadConfig
+from core.files.typed import first_problem
+from core.runs.names import clean_name
+
+SECTIONS = ("preprocessing", "model", "augmentation", "training")  # whose settings can be compared: the data are the same
+MOST_JOBS = 5_000
+_LONGEST_SLUG = 48
+
+
+class Design(BaseModel):
+    """A study's question, as study.yaml has it.
+
+    `factors` are settings with the values to compare ({"preprocessing.clahe": [True, False]}); the first value of each is the
+    reference. With `how` "full" every combination is trained, with "one at a time" the reference and, for each other value, the
+    reference with that value alone. Each is trained on `folds` parts of the patients in turn, drawn `repeats` times with the
+    seeds `seed`, `seed` + 1, ...
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    question: str = Field("", max_length=2_000)
+    folds: int = Field(5, ge=2, le=50)
+    repeats: int = Field(1, ge=1, le=50)
+    seed: int = Field(0, ge=0, lt=2**31)
+    factors: dict[str, list[Any]] = Field(default_factory=dict)
+    how: Literal["full", "one at a time"] = "full"
+
+    @classmethod
+    def of(cls, values: dict[str, Any], source: str) -> Self:
+        """The design with these values. Raises BadConfig: one of them is impossible."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise BadConfig(f"{source}: {first_problem(error)}") from error
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for name, values in self.factors.items():
+            if name.split(".")[0] not in SECTIONS or "." not in name:
+                raise ValueError(f"{name} cannot be compared: expected a setting of {', '.join(SECTIONS)}")
+            if name == "training.seed":
+                raise ValueError("training.seed is set by the repeats of a study: use repeats")
+            if len(values) < 2 or any(value in values[:place] for place, value in enumerate(values)):
+                raise ValueError(f"{name}: expected at least two different values, got {values}")
+        jobs = len(self.cells) * self.folds * self.repeats
+        if jobs > MOST_JOBS:
+            raise ValueError(f"expected at most {MOST_JOBS:,} trainings, got {jobs:,}. Leave out values, folds or repeats")
+        return self
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """What is compared, the reference first."""
+        names, values = list(self.factors), list(self.factors.values())
+        reference = tuple(each[0] for each in values)
+        if self.how == "full":
+            combinations = list(itertools.product(*values))
+        else:
+            combinations = [reference]
+            for place, levels in enumerate(values):
+                combinations += [(*reference[:place], level, *reference[place + 1 :]) for level in levels[1:]]
+        return tuple(Cell(number, dict(zip(names, each, strict=True))) for number, each in enumerate(combinations))
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """All trainings: every cell on a fold before the next fold, so that comparisons are possible early."""
+        return tuple(
+            Job(cell, repeat, fold) for repeat in range(self.repeats) for fold in range(self.folds) for cell in self.cells
+        )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of settings; number 0 is the reference."""
+
+    number: int
+    settings: dict[str, Any] = field(hash=False)
+
+    @property
+    def label(self) -> str:
+        """The settings in a few words: "clahe true, clip_limit 2"."""
+        words = (f"{name.split('.')[-1]} {_plain(value)}" for name, value in self.settings.items())
+        return ", ".join(words) or "cross-validation"
+
+    @property
+    def slug(self) -> str:
+        """The label as part of a folder's name."""
+        return clean_name(self.label)[:_LONGEST_SLUG].strip("-.")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: a cell, with one fold of one repeat held out. Repeats and folds count from 0, in names from 1."""
+
+    cell: Cell
+    repeat: int
+    fold: int
+
+    @property
+    def name(self) -> str:
+        """The name of its run."""
+        return f"{self.cell.number + 1:02d}-{self.cell.slug}-r{self.repeat + 1}f{self.fold + 1}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,273 @@
+"""What a study has found so far: out-of-fold metrics of each combination of settings, and paired differences to the reference.
+
+Each image was scored by the run that did not train on it. Only images that one run has scored are compared: scores of two runs
+are not on one scale, so the AUC counts pairs within a fold. Patients are what is independent; in several repeats they are the
+same ones. Everything is made again from the runs' predictions, nothing is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+
+from core.errors import LabError, NotEnoughData
+from core.evaluate.store import read_predictions
+from core.files.typed import to_plain
+from core.metrics import Level, ThresholdRule, at_level, rule_of, summarize
+from core.metrics.delong import AucComparison, auc_interval, compare_auc
+from core.metrics.intervals import SIGNIFICANT, Estimate, Interval, OrNote
+from core.metrics.levels import of_breasts
+from core.metrics.subgroups import holm
+from core.runs.history import History
+from core.runs.run import Run
+from core.studies.design import Cell, Design, Job
+from core.studies.study import Study
+from core.wording import listed, p_value
+
+OPTIMISTIC = (
+    "Each run chooses its best epoch on the fold that it is scored on, so the metrics are optimistic; differences between "
+    "settings share that. The test split takes no part."
+)
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One combination of settings over the folds that are trained.
+
+    `auc` counts pairs within folds; `by_fold` are the AUCs of single folds. `sensitivity` and `specificity` are at thresholds
+    that were chosen, by the configured rule, on the other folds of the same repeat; `threshold` is what that rule chooses on
+    all of them together. `minutes` is the time of all epochs of its runs. `difference` is the AUC less the reference's on the
+    same images, `p` its test and `adjusted_p` Holm's over all combinations; None for the reference.
+    """
+
+    label: str
+    settings: dict[str, Any]
+    folds: int
+    images: int
+    patients: int
+    auc: Estimate
+    by_fold: tuple[float | None, ...]
+    sensitivity: Estimate
+    specificity: Estimate
+    threshold: float | None
+    minutes: float
+    difference: Annotated[Interval | str, OrNote()] | None = None
+    p: float | None = None
+    adjusted_p: float | None = None
+
+    @property
+    def spread(self) -> str:
+        """Lowest and highest AUC of a fold: "0.61 to 0.74"."""
+        known = [each for each in self.by_fold if each is not None]
+        return f"{min(known):.3f} to {max(known):.3f}" if known else "–"
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """All combinations, the reference first; `trained` of `runs` runs are finished, `failed` has the reasons of the others that
+    ended."""
+
+    study: str
+    question: str
+    level: Level
+    trained: int
+    runs: int
+    failed: dict[str, str]
+    cells: tuple[CellResult, ...]
+    confidence: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        plain: dict[str, Any] = to_plain(self)
+        return plain | {"answer": self.answer}
+
+    @property
+    def answer(self) -> str:
+        """In a sentence or two what is shown and what is not."""
+        reference, *others = self.cells
+        tested = [each for each in others if isinstance(each.difference, Interval) and each.adjusted_p is not None]
+        if not others:
+            return (
+                f"AUC {reference.auc} over {reference.folds} folds." if isinstance(reference.auc, Interval) else reference.auc
+            )
+        if not tested:
+            return "No comparison is possible yet: no fold has been trained with both the reference and another setting."
+        shown = [each for each in tested if each.adjusted_p is not None and each.adjusted_p < SIGNIFICANT]
+        words = [
+            f"{each.label} has {'a higher' if each.difference.value > 0 else 'a lower'} AUC than {reference.label} "
+            f"({each.difference:+.3f}, adjusted p {p_value(each.adjusted_p)})"
+            for each in shown
+            if isinstance(each.difference, Interval) and each.adjusted_p is not None
+        ]
+        rest = [each.label for each in tested if each not in shown]
+        said = f"Shown: {listed(words)}." if words else ""
+        unshown = (
+            f"No difference to {reference.label} is shown for {listed(rest)}: that is no proof of equality." if rest else ""
+        )
+        early = "" if self.trained == self.runs else f" So far {self.trained} of {self.runs} runs are trained."
+        return " ".join(filter(None, (said, unshown))) + early
+
+    def table_rows(self) -> list[tuple[str, ...]]:
+        """(settings, folds, AUC, AUCs of folds, sensitivity, specificity, difference, adjusted p, minutes), a row each."""
+        return [
+            (
+                each.label,
+                str(each.folds),
+                _text(each.auc),
+                each.spread,
+                _text(each.sensitivity),
+                _text(each.specificity),
+                "reference" if each.difference is None else _text(each.difference, "+.3f"),
+                "" if each.adjusted_p is None else p_value(each.adjusted_p),
+                f"{each.minutes:.1f}",
+            )
+            for each in self.cells
+        ]
+
+
+HEADS = ("settings", "folds", "AUC", "AUC by fold", "sensitivity", "specificity", "difference", "adjusted p", "minutes")
+
+
+def results_of(study: Study, *, level: Level | None = None) -> StudyResults:
+    """What the study's finished runs say. `level` None: images, or breasts where a model judges these.
+
+    Raises:
+        LabError: the study's files, or predictions of a run, are damaged; a level that the data cannot be read at.
+    """
+    design, config = study.design(), study.config().evaluation
+    rule, confidence, samples = rule_of(config), config.confidence, config.bootstrap_samples
+    runs = study.runs
+    finished = {job: run for job, run in runs.items() if run is not None and run.status().state == "done"}
+    failed = {job.name: run.status().reason for job, run in runs.items() if run is not None and run.status().state == "failed"}
+    tables: dict[int, pd.DataFrame] = {}
+    for cell in design.cells:
+        frames = [_predictions(job, run, level) for job, run in finished.items() if job.cell.number == cell.number]
+        tables[cell.number] = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    known = [table for table in tables.values() if not table.empty]
+    shown = level or ("breast" if known and known[0].attrs.get("breasts") else "image")
+    minutes = {cell.number: 0.0 for cell in design.cells}
+    for job, run in finished.items():
+        minutes[job.cell.number] += _minutes(run)
+    results = [_cell(cell, tables[cell.number], rule, confidence, samples, minutes[cell.number]) for cell in design.cells]
+    compared = _compared(design, tables, confidence)
+    adjusted = iter(holm([each.p for each in compared.values() if isinstance(each, AucComparison)]).tolist())
+    for number, found in compared.items():
+        values: dict[str, Any] = {"difference": found if isinstance(found, str) else found.difference}
+        if isinstance(found, AucComparison):
+            values |= {"p": found.p, "adjusted_p": next(adjusted)}
+        results[number] = CellResult(**{**vars(results[number]), **values})
+    return StudyResults(study.name, design.question, shown, len(finished), len(runs), failed, tuple(results), confidence)
+
+
+def _predictions(job: Job, run: Run, level: Level | None) -> pd.DataFrame:
+    """Out-of-fold scores of a run, a row a unit of the level, with the fold that they are of."""
+    scored = read_predictions(run, "val")
+    breasts = of_breasts(scored)
+    table = at_level(scored, level or ("breast" if breasts else "image"))
+    found = table.assign(fold=f"{job.repeat + 1}.{job.fold + 1}", repeat=job.repeat)
+    found.attrs["breasts"] = breasts
+    return found
+
+
+def _cell(cell: Cell, table: pd.DataFrame, rule: ThresholdRule, confidence: float, samples: int, minutes: float) -> CellResult:
+    if table.empty:
+        note = "no run of it is finished"
+        return CellResult(cell.label, cell.settings, 0, 0, 0, note, (), note, note, None, minutes)
+    labels, scores = (table["label"] == "malignant").to_numpy(), table["score"].to_numpy()
+    patients, folds = table["patient_id"].to_numpy(), table["fold"].to_numpy()
+    names = sorted(set(folds), key=lambda name: [int(part) for part in name.split(".")])
+    return CellResult(
+        label=cell.label,
+        settings=cell.settings,
+        folds=len(names),
+        images=len(table),
+        patients=len(set(patients)),
+        auc=_auc(labels, scores, patients, folds, confidence),
+        by_fold=tuple(_area(labels[folds == name], scores[folds == name]) for name in names),
+        **_at_thresholds(table, labels, scores, rule, confidence, samples),
+        minutes=minutes,
+    )
+
+
+def _auc(labels: Any, scores: Any, patients: Any, folds: Any, confidence: float) -> Interval | str:
+    try:
+        return auc_interval(labels, scores, patients, strata=folds, confidence=confidence)
+    except NotEnoughData as error:
+        return str(error)
+
+
+def _area(labels: Any, scores: Any) -> float | None:
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(labels, scores)) if 0 < labels.sum() < labels.size else None
+
+
+def _at_thresholds(
+    table: pd.DataFrame, labels: Any, scores: Any, rule: ThresholdRule, confidence: float, samples: int
+) -> dict[str, Any]:
+    """Sensitivity and specificity at thresholds that the other folds of a repeat choose, and the threshold of all folds."""
+    folds, repeats = table["fold"].to_numpy(), table["repeat"].to_numpy()
+    applied = np.full(labels.size, np.nan)
+    try:
+        threshold = rule.choose(labels, scores)
+        for name in set(folds):
+            own = folds == name
+            others = ~own & (repeats == repeats[own][0])
+            applied[own] = rule.choose(labels[others], scores[others])
+    except NotEnoughData as error:
+        note = f"no threshold can be chosen on other folds: {error}"
+        return {"sensitivity": note, "specificity": note, "threshold": None}
+    summary = summarize(
+        labels,
+        scores,
+        threshold,
+        table["patient_id"].to_numpy(),
+        confidence=confidence,
+        samples=samples,
+        row_thresholds=applied,
+    )
+    return {"sensitivity": summary["sensitivity"], "specificity": summary["specificity"], "threshold": float(threshold)}
+
+
+def _compared(design: Design, tables: dict[int, pd.DataFrame], confidence: float) -> dict[int, AucComparison | str]:
+    """Each combination against the reference, on the images and folds that both have."""
+    found: dict[int, AucComparison | str] = {}
+    keys = ["fold", "patient_id", "laterality", "path"]
+    for cell in design.cells[1:]:
+        reference, other = tables[0], tables[cell.number]
+        if reference.empty or other.empty:
+            found[cell.number] = "not both have been trained on a fold yet"
+            continue
+        on = [key for key in keys if key in reference.columns and key in other.columns]
+        both = reference.merge(other[[*on, "score"]], on=on, suffixes=("", "_other"), validate="one_to_one")
+        if both.empty:
+            found[cell.number] = "not both have been trained on a fold yet"
+            continue
+        try:
+            found[cell.number] = compare_auc(
+                (both["label"] == "malignant").to_numpy(),
+                both["score"].to_numpy(),
+                both["score_other"].to_numpy(),
+                both["patient_id"].to_numpy(),
+                strata=both["fold"].to_numpy(),
+                confidence=confidence,
+            )
+        except NotEnoughData as error:
+            found[cell.number] = str(error)
+    return found
+
+
+def _minutes(run: Run) -> float:
+    """Training time of a run without its pauses, in minutes: that of its epochs."""
+    try:
+        history = History.of(run.events())
+    except LabError:
+        return 0.0
+    return sum(float(event.get("seconds") or 0.0) for event in history.epochs.values()) / 60
+
+
+def _text(metric: Interval | str, spec: str = ".3f") -> str:
+    return "–" if isinstance(metric, str) else format(metric, spec)

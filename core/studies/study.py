@@ -1,0 +1,221 @@
+"""A study's folder: its question, its configuration, its rows with their folds, and its runs.
+
+study.yaml    the Design            config.yaml   of all runs, but for what is compared
+manifest.csv  the rows, with the fold of each repeat (columns fold_1, fold_2, ...; -1: test split, which takes no part)
+control/stop  a request to whoever trains the study
+<run>/        ordinary runs, named after what is compared, repeat and fold
+
+Nothing else is stored: what is done is seen from the runs, so that a killed study continues where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from core.config import Config, dump_config, load_config
+from core.config.yaml_text import plain_yaml, read_yaml
+from core.data.duplicates import Duplicate, find_duplicates
+from core.data.file_inspection import content_hashes
+from core.data.manifest import labelled, read_manifest, write_manifest
+from core.errors import BadConfig, BadRun
+from core.files.folders import write_text
+from core.files.untrusted import irregular
+from core.runs.drafts import DRAFT, settle
+from core.runs.folder import is_run
+from core.runs.names import clean_name
+from core.runs.run import Run
+from core.studies.design import Cell, Design, Job
+from core.studies.folds import COLUMN, draw_folds, fold_rows
+
+DESIGN, CONFIG, MANIFEST = "study.yaml", "config.yaml", "manifest.csv"
+Progress = Callable[[int, int], None]
+
+
+class Study:
+    """A handle on a study's folder; holds nothing that is not on the disk."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @classmethod
+    def create(
+        cls, name: str, design: Design, config: Config, rows: pd.DataFrame, *, progress: Progress | None = None
+    ) -> Study:
+        """Make the folder of a new study under `config.checkpoints`. Nothing is made when it raises.
+
+        Every combination of settings is checked, copies of images are looked for and folds are drawn before anything is
+        written. `rows` have the columns of a manifest; those without a label take no part.
+
+        Raises:
+            BadConfig: a setting that does not exist, or a value that it cannot have.
+            BadManifest: too few patients for so many folds.
+            Leakage: the test split shares patients or copies with the other images.
+            BadRun: the name is taken or impossible, or the folder cannot be written to.
+        """
+        for cell in design.cells:
+            configured(config, cell)
+        used = labelled(rows).reset_index(drop=True)
+        folds = _folds(used, design, progress)
+        root = Path(config.checkpoints).absolute()
+        draft = root / f"{DRAFT}{uuid.uuid4().hex[:12]}"
+        title = clean_name(name)
+        try:
+            draft.mkdir(parents=True)
+            stream = StringIO()
+            plain_yaml().dump(design.model_dump(mode="json"), stream)
+            write_text(draft / DESIGN, stream.getvalue())
+            write_text(draft / CONFIG, dump_config(config, skip=("dashboard",)))
+            write_manifest(used.assign(**folds), draft / MANIFEST)
+            (draft / "control").mkdir()
+            if os.path.lexists(root / title):
+                raise BadRun(f"{title}: there is a run or a study of this name already. Choose another name.")
+            return cls(settle(draft, iter([title])))
+        except OSError as error:
+            raise BadRun(f"{root}: the study's folder cannot be made ({error.strerror or error}).") from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    @classmethod
+    def open(cls, path: Path | str) -> Study:
+        """The study in this folder. Raises BadRun: there is none."""
+        study = cls(path)
+        if not is_study(study.path):
+            raise BadRun(f"{study.path}: no study: expected a folder with {DESIGN}. `python -m core study new` makes one.")
+        return study
+
+    # ------------------------------------------------------------------ read
+
+    def design(self) -> Design:
+        """The question. Raises BadConfig: study.yaml is damaged."""
+        path = self.path / DESIGN
+        if kind := irregular(path):
+            raise BadConfig(f"{path}: expected a file, got {kind}")
+        values = read_yaml(path, plain_yaml())
+        if not isinstance(values, Mapping):
+            raise BadConfig(f"{path}: expected the fields of a study, got {type(values).__name__}. Restore it from a copy.")
+        return Design.of(dict(values), str(path))
+
+    def config(self) -> Config:
+        """The configuration of the reference before its settings are applied. Raises BadConfig: config.yaml is damaged."""
+        return load_config(self.path / CONFIG, warn=False)
+
+    def manifest(self) -> pd.DataFrame:
+        """The rows with their folds. Raises BadManifest: manifest.csv is damaged."""
+        return read_manifest(self.path / MANIFEST)
+
+    def run_of(self, job: Job) -> Run | None:
+        """The run of a job; None before it was made."""
+        folder = self.path / job.name
+        return Run(folder) if is_run(folder) else None
+
+    @property
+    def runs(self) -> dict[Job, Run | None]:
+        """The run of each job, in the order in which they are trained."""
+        return {job: self.run_of(job) for job in self.design().jobs}
+
+    # ------------------------------------------------------------------ train
+
+    def create_run(self, job: Job, manifest: pd.DataFrame) -> Run:
+        """Make the run of a job, in state "queued"; `manifest` is the study's own.
+
+        Raises:
+            BadRun: somebody else has just made it.
+            LabError: as core.runs.Run.create.
+        """
+        config = configured(self.config(), job.cell)
+        training = config.training.model_copy(update={"seed": config.training.seed + job.repeat})
+        config = config.model_copy(update={"checkpoints": self.path, "training": training})
+        return Run.create(config, fold_rows(manifest, job.repeat, job.fold), name=job.name)
+
+    def request_stop(self) -> None:
+        """Ask whoever trains the study to stop, after the step at hand; what is trained so far is resumed later.
+
+        Raises:
+            BadRun: the folder cannot be written to.
+        """
+        try:
+            (self.path / "control").mkdir(exist_ok=True)
+            (self.path / "control" / "stop").touch()
+        except OSError as error:
+            raise BadRun(f"{self.name}: a request to stop cannot be written ({error.strerror or error}).") from error
+        for run in self.runs.values():
+            if run is not None and (run.status().live or run.status().waiting):
+                run.request("stop")
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was requested and not yet withdrawn."""
+        return (self.path / "control" / "stop").exists()
+
+    def withdraw_stop(self) -> None:
+        """Forget a request to stop."""
+        (self.path / "control" / "stop").unlink(missing_ok=True)
+
+    def extend(self, *, repeats: int) -> None:
+        """Repeat the cross-validation `repeats` times in all, with folds of further seeds; what is trained stays.
+
+        Raises:
+            BadConfig: that is not more than there are.
+            LabError: as `create`.
+        """
+        design = self.design()
+        if repeats <= design.repeats:
+            raise BadConfig(f"{self.name}: expected more than {design.repeats} repeats, got {repeats}")
+        longer = Design.of(design.model_dump() | {"repeats": repeats}, self.name)
+        manifest = self.manifest()
+        drawn = _folds(manifest, longer, None)
+        write_manifest(manifest.assign(**{name: drawn[name] for name in drawn if name not in manifest}), self.path / MANIFEST)
+        stream = StringIO()
+        plain_yaml().dump(longer.model_dump(mode="json"), stream)
+        write_text(self.path / DESIGN, stream.getvalue())
+
+
+def is_study(folder: Path) -> bool:
+    """Whether the folder has what makes a study."""
+    return (folder / DESIGN).is_file() and not (folder / DESIGN).is_symlink()
+
+
+def list_studies(root: Path | str) -> list[Study]:
+    """All studies in a folder of runs, by name; [] when it does not exist."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(root) if not entry.name.startswith("."))
+    except OSError:
+        return []
+    return [Study(Path(root) / name) for name in names if is_study(Path(root) / name)]
+
+
+def configured(config: Config, cell: Cell) -> Config:
+    """The configuration of a cell. Raises BadConfig: a setting does not exist, or cannot have its value."""
+    values: dict[str, Any] = config.model_dump(mode="json")
+    for name, value in cell.settings.items():
+        *sections, last = name.split(".")
+        node: Any = values
+        for part in sections:
+            node = node.get(part) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or last not in node:
+            raise BadConfig(f"{name}: there is no such setting. `config.yaml` lists them all")
+        node[last] = value
+    return load_config(None, values)
+
+
+def _folds(rows: pd.DataFrame, design: Design, progress: Progress | None) -> dict[str, pd.Series]:
+    """The columns of folds, one a repeat."""
+    paths = rows["path"].astype("str").to_list()
+    sizes = {Path(path).stat().st_size for path in paths if Path(path).is_file()}
+    duplicates: list[Duplicate] = find_duplicates(rows, content_hashes(paths, sizes), progress=progress)
+    return {
+        COLUMN.format(repeat + 1): pd.Series(draw_folds(rows, duplicates, design.folds, design.seed + repeat), index=rows.index)
+        for repeat in range(design.repeats)
+    }

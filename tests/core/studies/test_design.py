@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from core.errors import BadConfig
+from core.studies.design import Design
+
+CLAHE = {"preprocessing.clahe": [True, False], "preprocessing.clip_limit": [1, 2, 4]}
+
+
+def test_every_combination_is_compared_with_the_first_values_as_reference() -> None:
+    cells = Design(factors=CLAHE).cells
+    assert len(cells) == 6 and cells[0].settings == {"preprocessing.clahe": True, "preprocessing.clip_limit": 1}
+    assert [cell.number for cell in cells] == list(range(6)) and cells[0].label == "clahe true, clip_limit 1"
+
+
+def test_one_at_a_time_changes_one_setting_of_the_reference() -> None:
+    cells = Design(factors=CLAHE, how="one at a time").cells
+    assert [tuple(cell.settings.values()) for cell in cells] == [(True, 1), (False, 1), (True, 2), (True, 4)]
+
+
+def test_without_settings_to_compare_it_is_a_cross_validation() -> None:
+    design = Design(folds=4, repeats=2)
+    assert [cell.label for cell in design.cells] == ["cross-validation"] and len(design.jobs) == 8
+
+
+def test_names_of_runs_are_folders_of_their_own() -> None:
+    design = Design(
+        factors={"model.name": ["small_cnn", "tf_efficientnet_lite0"], "preprocessing.size": [[512, 320], [640, 400]]}
+    )
+    names = [job.name for job in design.jobs]
+    assert len(set(names)) == len(names) == 20 and all(len(name) <= 80 for name in names)
+    assert names[0] == "01-name-small_cnn-size-512x320-r1f1"
+    assert len({job.fold for job in design.jobs[:4]}) == 1, "a fold is trained with every setting before the next one begins"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"folds": 1}, "folds"),
+        ({"factors": {"data.split_seed": [1, 2]}}, "data.split_seed cannot be compared"),
+        ({"factors": {"preprocessing": [1, 2]}}, "expected a setting of preprocessing"),
+        ({"factors": {"training.seed": [1, 2]}}, "use repeats"),
+        ({"factors": {"training.epochs": [1]}}, "at least two different values"),
+        ({"factors": {"training.epochs": [1, 1]}}, "at least two different values"),
+        ({"factors": {"training.epochs": list(range(1, 2000))}}, "expected at most 5,000 trainings, got 9,995"),
+        ({"fold": 5}, "fold"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_with_the_reason(values: dict[str, object], said: str) -> None:
+    with pytest.raises(BadConfig, match="study") as caught:
+        Design.of(values, "study.yaml")
+    assert said in str(caught.value)

@@ -1,0 +1,170 @@
+"""A small study that is really trained: two folds, with and without CLAHE."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from builders.toy_training import draw_frame, toy_config
+from sklearn.metrics import roc_auc_score
+
+from core.errors import BadConfig, BadRun
+from core.evaluate.store import read_predictions
+from core.metrics.intervals import Interval
+from core.runs import Run
+from core.studies import Design, Study, list_studies, results_of, work
+
+DESIGN = Design(question="Does it help?", folds=2, factors={"training.learning_rate": [0.01, 0.0001]})
+SETTINGS = {"training__epochs": 1, "evaluation__bootstrap_samples": 100}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return draw_frame(tmp_path_factory.mktemp("study") / "images")
+
+
+def make(root: Path, images: pd.DataFrame, design: Design = DESIGN, **settings: Any) -> Study:
+    return Study.create("lr", design, toy_config(root / "runs", **SETTINGS | settings), images)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, images: pd.DataFrame) -> Study:
+    study = make(tmp_path_factory.mktemp("finished"), images)
+    outcome = work(study, queue=False)
+    assert len(outcome.trained) == 4 and not outcome.failed and not outcome.stopped
+    return study
+
+
+@pytest.fixture
+def trained(finished: Study, tmp_path: Path) -> Study:
+    """A copy, to be changed."""
+    shutil.copytree(finished.path, tmp_path / "runs" / "lr")
+    return Study.open(tmp_path / "runs" / "lr")
+
+
+def test_a_study_is_a_folder_that_says_what_it_asks(tmp_path: Path, images: pd.DataFrame) -> None:
+    study = make(tmp_path, images)
+    assert study.design() == DESIGN and [each.name for each in list_studies(tmp_path / "runs")] == ["lr"]
+    assert set(study.manifest()["fold_1"]) == {"0", "1", "-1"} and len(study.runs) == 4
+    assert not any(study.runs.values())
+    with pytest.raises(BadRun, match="already"):
+        make(tmp_path, images)
+
+
+@pytest.mark.parametrize(
+    ("factors", "said"),
+    [
+        ({"training.no_such": [1, 2]}, "training.no_such: there is no such setting"),
+        ({"training.epochs": [1, "many"]}, "training.epochs"),
+        ({"training.epochs.more": [1, 2]}, "there is no such setting"),
+    ],
+)
+def test_an_impossible_setting_is_refused_before_anything_is_written(
+    tmp_path: Path, images: pd.DataFrame, factors: dict[str, list[Any]], said: str
+) -> None:
+    with pytest.raises(BadConfig, match=said):
+        make(tmp_path, images, Design(folds=2, factors=factors))
+    assert not list_studies(tmp_path / "runs") and not list((tmp_path / "runs").glob("*"))
+
+
+def test_its_runs_are_ordinary_runs_that_never_hold_out_a_patient_they_train_on(finished: Study) -> None:
+    held_out: list[str] = []
+    for job, run in finished.runs.items():
+        assert run is not None and run.status().state == "done"
+        rows = run.manifest()
+        assert rows.groupby("patient_id")["split"].nunique().max() == 1
+        assert run.config().training.learning_rate == job.cell.settings["training.learning_rate"]
+        held_out += list(read_predictions(run, "val")["path"])
+        assert not (run.path / "predictions" / "test.csv").exists()
+    assert {held_out.count(path) for path in set(held_out)} == {2} and len(set(held_out)) == 28
+
+
+def test_results_are_those_of_scikit_learn_within_folds_and_paired(finished: Study) -> None:
+    found = results_of(finished)
+    assert (found.trained, found.runs, found.failed) == (4, 4, {})
+    reference, other = found.cells
+    runs = [run for job, run in finished.runs.items() if job.cell.number == 0 and run is not None]
+    tables = [read_predictions(run, "val") for run in runs]
+    areas = [float(roc_auc_score(table["label"] == "malignant", table["score"])) for table in tables]
+    pairs = [(table["label"] == "malignant").sum() * (table["label"] == "benign").sum() for table in tables]
+    assert reference.by_fold == pytest.approx(areas) and isinstance(reference.auc, Interval)
+    assert reference.auc.value == pytest.approx(sum(a * n for a, n in zip(areas, pairs, strict=True)) / sum(pairs))
+    assert isinstance(other.auc, Interval) and isinstance(other.difference, Interval)
+    assert other.difference.value == pytest.approx(other.auc.value - reference.auc.value)
+    assert other.adjusted_p == other.p and reference.difference is None and reference.images == 28
+    assert found.as_dict()["cells"][1]["settings"] == {"training.learning_rate": 0.0001}
+    assert "learning_rate 0.0001" in found.answer and len(found.table_rows()) == 2
+
+
+def test_what_is_finished_is_never_trained_again(trained: Study) -> None:
+    before = {run.path: (run.path / "events.jsonl").read_bytes() for run in trained.runs.values() if run is not None}
+    assert work(trained, queue=False).trained == []
+    assert {path: (path / "events.jsonl").read_bytes() for path in before} == before
+
+
+def test_a_study_without_one_of_its_runs_says_so_and_trains_it_to_the_same_scores(trained: Study) -> None:
+    job, run = list(trained.runs.items())[1]
+    assert run is not None
+    scores = read_predictions(run, "val")
+    shutil.rmtree(run.path)
+    found = results_of(trained)
+    assert found.trained == 3 and found.cells[1].folds == 1 and "So far 3 of 4 runs" in found.answer
+    assert work(trained, queue=False).trained == [job.name]
+    assert read_predictions(Run(run.path), "val").equals(scores)
+
+
+def test_a_failed_run_is_listed_with_its_reason_and_trained_again_only_when_asked(trained: Study) -> None:
+    job, run = next(iter(trained.runs.items()))
+    assert run is not None
+    run.set_status(state="failed", reason="no room left on the disk")
+    assert results_of(trained).failed == {job.name: "no room left on the disk"}
+    outcome = work(trained, queue=False)
+    assert outcome.failed == {job.name: "no room left on the disk"} and outcome.trained == []
+    assert work(trained, queue=False, retry=True).failed == {}
+    assert results_of(trained).trained == 4
+
+
+def test_a_stop_ends_it_after_the_step_at_hand_and_it_continues_later(tmp_path: Path, images: pd.DataFrame) -> None:
+    study = make(tmp_path, images, Design(folds=2))
+
+    def stop(job: object, run: Run) -> None:
+        study.request_stop()
+
+    outcome = work(study, on_run=stop, queue=False)
+    assert outcome.stopped and len(outcome.trained) <= 1
+    assert work(study, queue=False).failed == {} and results_of(study).trained == 2
+
+
+def test_two_workers_share_the_runs_and_repeat_none(tmp_path: Path, images: pd.DataFrame) -> None:
+    study = make(tmp_path, images)
+    outcomes = []
+    workers = [threading.Thread(target=lambda: outcomes.append(work(study, queue=False))) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    names = [name for outcome in outcomes for name in outcome.trained]
+    assert sorted(names) == sorted(job.name for job in study.design().jobs)
+    assert not any(outcome.failed for outcome in outcomes)
+
+
+def test_more_repeats_keep_what_is_trained_and_draw_other_folds(trained: Study) -> None:
+    before = trained.manifest()["fold_1"].tolist()
+    trained.extend(repeats=2)
+    after = trained.manifest()
+    assert after["fold_1"].tolist() == before != after["fold_2"].tolist()
+    assert len(trained.runs) == 8 and sum(run is not None for run in trained.runs.values()) == 4
+    with pytest.raises(BadConfig, match="more than 2"):
+        trained.extend(repeats=2)
+
+
+def test_a_damaged_design_is_named(trained: Study) -> None:
+    (trained.path / "study.yaml").write_text("- 1\n", encoding="utf-8")
+    with pytest.raises(BadConfig, match=r"study\.yaml"):
+        trained.design()
+    with pytest.raises(BadRun, match="no study"):
+        Study.open(trained.path / "nowhere")
