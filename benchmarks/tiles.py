@@ -112,7 +112,7 @@ def on_screen(folder: Path) -> None:
         page.wait_for_selector(".viewer[data-ready=true]", state="attached")
         page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'")
         page.locator(".viewer .pane").first.focus()
-        page.wait_for_timeout(2000)
+        page.wait_for_timeout(20_000)  # the server reads its heavy libraries in the background
         spent("on screen, 100 %", lambda: _drawn(page, "1"))
         steps = ["ArrowDown", "ArrowRight", "ArrowDown", "ArrowLeft"] * 2
         report("on screen, moved by 300 px", [_timed(partial(_drawn, page, *[key] * 5)) for key in steps])

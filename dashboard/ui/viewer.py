@@ -19,7 +19,7 @@ from dashboard.cache.tiles import Staged
 from dashboard.ui.image_components import component
 from dashboard.ui.preview_address import preview_url
 
-VIEWING = ("element", "here", "envelope", "live", "around", "swipe", "icons", "viewmath", "tilestore", "viewing")
+VIEWING = ("element", "here", "envelope", "live", "around", "swipe", "icons", "toolbar", "viewmath", "tilestore", "viewing")
 _viewer = component("viewer", uses=VIEWING)
 
 
@@ -116,6 +116,8 @@ def pane(image: ImageRef, recipe: Recipe, stage: str, *, title: str = "", hung: 
         return Pane(title, hung=hung, problem=str(error))
     shown = lesions.of_image(image, (mammogram.pixels.shape[0], mammogram.pixels.shape[1]))
     only = picture(image, recipe, stage, shown)
+    # where nobody knows the side of the chest wall, the picture stays as it is stored
+    known = not images.analysis(image, recipe).chest_wall.unsure
     return Pane(
         title,
         (only,),
@@ -123,7 +125,7 @@ def pane(image: ImageRef, recipe: Recipe, stage: str, *, title: str = "", hung: 
         spacing(image, recipe, found),
         spot(image, recipe, found, only.lesions),
         found.matrix,
-        found.chest_wall,
+        found.chest_wall if known else hung,
         hung,
     )
 

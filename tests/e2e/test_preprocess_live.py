@@ -157,3 +157,30 @@ def test_zoom_shows_the_images_own_pixels_which_follow_the_sliders(page: Page) -
     expect(page.locator(".preview .problem")).to_be_hidden()
     compare.press("?")
     expect(page.get_by_text("100 %: each pixel of the image is one of the screen")).to_be_visible()
+
+
+def test_window_inversion_and_distances_are_those_of_the_image_viewer(page: Page) -> None:
+    compare, picture = page.locator(".preview .compare"), page.locator(".after img").first
+    source = picture.get_attribute("src")
+    compare.focus()
+    page.keyboard.press("i")
+    expect(page.get_by_role("button", name="Invert (I)")).to_have_attribute("aria-pressed", "true")
+    assert picture.evaluate("image => getComputedStyle(image).filter") == "brightness(1) contrast(1) invert(1)"
+    box = compare.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.down(button="right")
+    page.mouse.move(box["x"] + 20, box["y"] + 100)
+    page.mouse.up(button="right")
+    assert "contrast(1)" not in picture.evaluate("image => getComputedStyle(image).filter")
+    page.keyboard.press("m")
+    page.mouse.move(box["x"] + 120, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 180, box["y"] + 200)
+    page.mouse.up()
+    expect(page.locator(".distances text")).to_have_text(re.compile(r"^\d+\.\d mm$"))
+    page.keyboard.press("Delete")
+    expect(page.locator(".distances text")).to_have_count(0)
+    page.keyboard.press("r")
+    assert picture.evaluate("image => getComputedStyle(image).filter") == "none"
+    assert picture.get_attribute("src") == source, "none of it was asked of the server"

@@ -126,6 +126,21 @@ def test_the_tools_turn_measure_invert_and_reset(page: Page) -> None:
     page.wait_for_function("document.fullscreenElement === null")
 
 
+def test_an_image_that_the_server_has_forgotten_is_opened_again_and_one_that_fails_says_why(page: Page) -> None:
+    lost = {"status": 404, "json": {"reason": "This image is no longer open here."}}
+    page.route("**/tile?**", lambda route: route.fulfill(**lost), times=1)
+    page.locator(".pane").focus()
+    page.keyboard.press("1")
+    expect(page.locator(".viewer")).to_have_attribute("data-ready", "false")
+    drawn(page)
+    expect(page.locator(".viewer .problem")).to_be_hidden()
+    broken = {"status": 500, "json": {"reason": "The preview failed."}}
+    page.route("**/tile?**", lambda route: route.fulfill(**broken))
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator(".viewer .problem")).to_have_text("The preview failed.")
+
+
 def test_both_breasts_hang_back_to_back_and_move_together(page: Page) -> None:
     page.get_by_role("combobox", name="Views").click()
     page.get_by_role("option", name="Both breasts").click()

@@ -41,6 +41,7 @@ export default function (component) {
       lay()
       measure()
       state.refine?.()
+      tools.draw()
     },
   })
   keyHelp(compare, [
@@ -49,8 +50,12 @@ export default function (component) {
     ["click, arrows", "place the loupe (with shift: in large steps)"],
     ["wheel, + −", "zoom"],
     ["drag", "move when zoomed"],
+    ["right drag, W + arrows", "window: right for less contrast, down for darker"],
+    ["M or D, drag", "measure a distance; Delete removes it"],
+    ["I, F, R", "invert, full screen, reset"],
     ...KEYS.slice(2),
   ])
+  const tools = reading(root.querySelector(".inner"), compare, view, () => state.spacing && [state.spacing, state.spacing])
   // what of the picture is seen (shares of width and height), and how many screen pixels one of its pixels takes
   const seen = () => {
     const { width, height } = compare.getBoundingClientRect()

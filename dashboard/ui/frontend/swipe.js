@@ -3,7 +3,7 @@
 // `onSpot(share, kind)` is called where in the picture (shares of its width and height) the pointer hovers ("hover"), clicks
 // ("click") or has left ("leave"); `onDraw(state)` at each change of the view; `home` is where the bar starts.
 // Returns the state, with functions to draw and to convert between places. Where `state.width` and `height` say how many
-// pixels the picture has, the zoom ends at four screen pixels for each of them, or at `state.most`.
+// pixels the picture has, the zoom ends at four screen pixels for each of them.
 const MOST = 4
 function swipe(root, { onSpot, onDraw, home = 0.5 } = {}) {
   const state = (root._state ??= { split: home, zoom: 1, x: 0, y: 0, serial: 0, width: 0, height: 0, home })
@@ -45,7 +45,7 @@ function swipe(root, { onSpot, onDraw, home = 0.5 } = {}) {
     state.y = clamp(state.y, height * (1 - state.zoom), 0)
   }
   state.zoomTo = (zoom, px, py) => {
-    zoom = clamp(zoom, 1, state.most ?? (state.width ? Math.max(1, MOST / fitted().scale) : 16))
+    zoom = clamp(zoom, 1, state.width ? Math.max(1, MOST / fitted().scale) : 16)
     state.x = px - ((px - state.x) * zoom) / state.zoom
     state.y = py - ((py - state.y) * zoom) / state.zoom
     state.zoom = zoom

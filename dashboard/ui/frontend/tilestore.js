@@ -94,18 +94,21 @@ function paintPicture(context, picture, { matrix, part, table, store, planes, sl
   const plane = (which, box, name) => {
     const range = touched(box, picture.levels[which], which)
     if (!range) return null
-    const same = (old) => old && old.picture === picture.name && old.level === which && old.table === table && old.at === String(Object.values(range))
+    const at = [picture.name, which, ...Object.values(range)].join(" ")
     let drawn = planes.get(name)
-    if (!same(drawn)) {
+    if (drawn?.at !== at) {
       const { width, height } = picture.levels[which]
       const canvas = new OffscreenCanvas(
         Math.min(width, (range.right + 1) * TILE) - range.left * TILE,
         Math.min(height, (range.bottom + 1) * TILE) - range.top * TILE,
       )
-      drawn = { picture: picture.name, level: which, table, at: String(Object.values(range)), range, canvas, missing: [] }
+      drawn = { at, picture: picture.name, level: which, range, canvas }
+      planes.set(name, drawn)
+    }
+    if (drawn.table !== table) {
+      Object.assign(drawn, { table, missing: [] })
       for (let y = range.top; y <= range.bottom; y++)
         for (let x = range.left; x <= range.right; x++) drawn.missing.push(tileOf(picture, which, x, y))
-      planes.set(name, drawn)
     }
     drawn.missing = drawn.missing.filter((tile) => {
       const levels = store.get(tile.name)
@@ -134,13 +137,13 @@ function paintPicture(context, picture, { matrix, part, table, store, planes, sl
   context.beginPath()
   context.rect(0, 0, picture.width, picture.height)
   context.clip()
-  const whole = plane(top, [0, 0, picture.width, picture.height], `${slot}:whole`)
-  const fine = level === top ? null : plane(level, seen, slot)
+  const fine = plane(level, seen, slot)
   const last = planes.get(`${slot}:last`)
-  if (!fine || fine.missing.length) {
-    lay(whole)
-    if (fine && last?.picture === picture.name && last.table === table) lay(last)
-  } else planes.set(`${slot}:last`, fine)
+  if (fine && !fine.missing.length) planes.set(`${slot}:last`, fine)
+  else {
+    lay(plane(top, [0, 0, picture.width, picture.height], `${slot}:whole`))
+    if (last?.picture === picture.name && last.table === table) lay(last)
+  }
   if (fine) lay(fine)
   context.restore()
   // those in the middle first, the whole picture before all

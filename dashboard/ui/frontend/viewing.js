@@ -4,24 +4,6 @@
 // own pixels to the pane's. `onLost` is called when the server no longer knows an image; `drawOver(context, pane, matrix, dots)`
 // draws over the picture of a pane that says `over`, given the way from the pane's pixels to the canvas's: with
 // `state.swiping` only right of a bar. Returns the state, with `draw()`.
-const TOOLS = ["pan", "window", "measure"]
-const NAMES = {
-  pan: ["Move", "P"],
-  window: ["Window: drag right for less contrast, down for darker", "W"],
-  measure: ["Measure a distance", "M"],
-  loupe: ["Loupe", "L"],
-  outlines: ["Lesion outlines", "O"],
-  invert: ["Invert", "I"],
-  rotate: ["Rotate clockwise", "T"],
-  horizontal: ["Flip left to right", "H"],
-  vertical: ["Flip top to bottom", "V"],
-  fit: ["Whole picture", "0"],
-  actual: ["100 %: each pixel of the image is one of the screen", "1"],
-  reset: ["Reset", "R"],
-  linked: ["Move the pictures together", "K"],
-  full: ["Full screen", "F"],
-}
-const BY_KEY = Object.fromEntries([...Object.entries(NAMES).map(([name, [, key]]) => [key.toLowerCase(), name]), ["d", "measure"]])
 const LIST = [
   ["wheel, + −", "zoom"],
   ["drag, arrows", "what the tool does: P move, W window, M or D measure (arrows place the point, Enter sets it)"],
@@ -64,21 +46,9 @@ function viewing(root, data, { onLost, drawOver } = {}) {
 
 // The toolbar and everything that is there once.
 function prepare(root, state) {
-  const press = (name) => act(root, state, name)
-  state.buttons = Object.fromEntries(
-    Object.entries(NAMES).map(([name, [words, key]]) => {
-      const about = { type: "button", title: `${words} (${key})`, ariaLabel: `${words.split(":")[0]} (${key})` }
-      const button = element("button", about, name === "actual" ? "1:1" : icon(name))
-      button.onclick = () => press(name)
-      return [name, button]
-    }),
-  )
-  const gap = () => element("span", { className: "gap" })
-  const { buttons } = state
   const groups = [["pan", "window", "measure", "loupe", "outlines"], ["invert", "rotate", "horizontal", "vertical"], ["fit", "actual", "reset"], ["linked", "full"]]
-  const bar = element("div", { className: "tools" }, ...groups.flatMap((names) => [...names.map((name) => buttons[name]), gap()]))
-  bar.setAttribute("role", "toolbar")
-  bar.setAttribute("aria-label", "Image tools")
+  const [bar, buttons] = toolbar(groups, (name) => act(root, state, name))
+  state.buttons = buttons
   state.status = element("output", { className: "status" })
   state.problem = element("div", { className: "problem", hidden: true })
   state.problem.setAttribute("role", "alert")
@@ -392,7 +362,7 @@ function act(root, state, name) {
     fit: () => change(state, pane, { zoom: 1, x: 0, y: 0 }),
     actual: () => zoomTo(state, pane, 1 / pane.fit, state.point?.pane === pane ? apply(pane.matrix, state.point.at) : undefined),
     reset: () => reset(state, pane),
-    full: () => (root.matches(":fullscreen") ? document.exitFullscreen() : root.requestFullscreen?.().catch(() => undefined)),
+    full: () => fullScreen(root),
   }
   if (TOOLS.includes(name)) state.tool = state.tool === name ? "pan" : name
   does[name]?.()

@@ -61,6 +61,12 @@ function dragged({ centre, width }, across, down) {
   return { centre: Math.min(1, Math.max(0, centre + down * width)), width: Math.min(2, Math.max(0.005, width * Math.exp(2 * across))) }
 }
 
+// The same for an <img>, as a CSS filter: what the window makes of grey levels from 0 to 1. It begins at black or above.
+function windowFilter({ centre, width }, inverted) {
+  const middle = Math.max(centre, width / 2)
+  return `brightness(${1 / (2 * middle)}) contrast(${(2 * middle) / width}) invert(${inverted ? 1 : 0})`
+}
+
 // ---------------------------------------------------------------- orientation
 
 // {turns, mirrored}: mirrored left to right, then turned clockwise by `turns` quarters.

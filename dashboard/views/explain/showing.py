@@ -109,7 +109,7 @@ def picture(shown: list[Case], found: list[Explained], views: list[View], ask: A
             detail += f" · input {columns} × {rows} px, recipe {prepared.recipe_hash[:8]}"
         name = what if alone else f"{case.name}: {what.lower()}"
         pieces.append(panels.Panel(view, pane, name, detail, note=map_note(case, each)))
-    subject = shown[0].image.key + display.place
+    subject = shown[0].image.key + display.place + display.beside
     show_panels(pieces, ask, subject=subject, linked=display.beside != "view")
     how_to_read()
 

@@ -43,7 +43,7 @@ _preview = component(
     '<polyline class="now"/><polyline class="old"/></svg>'
     '<div class="axis"><span>black</span><span class="key">before</span><span class="key solid">after</span>'
     "<span>white</span></div></figure></div></div></div>",
-    uses=("element", "envelope", "here", "lesions", "live", "around", "swipe"),
+    uses=("element", "envelope", "here", "lesions", "live", "around", "swipe", "icons", "toolbar", "viewmath", "reading"),
 )
 _sliders = component(
     "sliders",

@@ -18,6 +18,7 @@ from core.preprocessing import prepare
 from core.runs import Run
 from dashboard.cache import images, inspections
 from dashboard.state import preferences
+from dashboard.ui import viewer
 
 STEPS = ["original", "polarity", "background", "crop", "orientation", "window", "clahe", "resize"]
 
@@ -262,6 +263,7 @@ def examination(workspace: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow_but("all")
 @pytest.mark.parametrize(
     ("views", "titles", "anchors"),
     [
@@ -269,6 +271,7 @@ def examination(workspace: Path) -> Path:
         ("breasts", ["R MLO", "L MLO"], ["right", "left"]),
         ("all", ["R CC", "L CC", "R MLO", "L MLO"], ["right", "left", "right", "left"]),
     ],
+    ids=["views", "breasts", "all"],
 )
 def test_images_of_an_examination_hang_as_a_radiologist_hangs_them(
     examination: Path, views: str, titles: list[str], anchors: list[str]
@@ -288,6 +291,13 @@ def test_an_image_that_cannot_be_read_says_why_in_its_pane(examination: Path) ->
     good, bad = panes(app)
     assert good["pictures"] and not good["problem"]
     assert not bad["pictures"] and "bad.png" in bad["problem"]
+
+
+def test_an_image_whose_chest_wall_nobody_finds_hangs_as_it_is_stored(workspace: Path) -> None:
+    path = workspace / "flat.png"
+    cv2.imwrite(str(path), np.full((60, 50), 80, np.uint8))
+    for side in ("left", "right"):
+        assert not viewer.pane(images.image_ref(path), Recipe(), "original", hung=side).data()["mirrored"]
 
 
 def test_views_are_offered_only_where_there_are_others(examination: Path, manifest: Path) -> None:

@@ -285,7 +285,8 @@ def test_an_upload_on_explain_is_not_explained_where_it_cannot_be_recorded(lab: 
     app = uploaded(rows_of(lab, "test")["path"].iloc[0])
     assert not app.exception
     assert "read-only" in app.error[0].value
-    assert not previews._known and accesses(lab.path) == ()
+    opened = [known.source for known in previews._known.values() if isinstance(known, images.ImageRef)]
+    assert not any(isinstance(source, bytes) for source in opened) and accesses(lab.path) == ()
 
 
 def test_a_validation_file_is_shown_without_a_word(lab: Run) -> None:

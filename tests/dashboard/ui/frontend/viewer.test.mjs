@@ -65,6 +65,19 @@ test("the window makes black and white of its ends, and inverted white and black
   assert.equal(steps.size, 256, "a narrow window shows steps that 8 bits would not have")
 })
 
+test("an image's filter does what the window does to its grey levels", () => {
+  const { windowFilter } = math("windowFilter")
+  const clamp = (value) => Math.min(1, Math.max(0, value))
+  for (const [centre, width, inverted] of [[0.5, 1, false], [0.3, 0.2, false], [0.8, 0.3, true], [0.9, 1.2, false]]) {
+    const [, bright, contrast, turned] = windowFilter({ centre, width }, inverted).match(/brightness\((.*)\) contrast\((.*)\) invert\((.*)\)/).map(Number)
+    for (let level = 0; level <= 1; level += 0.05) {
+      const seen = clamp((clamp(level * bright) - 0.5) * contrast + 0.5)
+      const expected = clamp((level - centre + width / 2) / width)
+      near([turned ? 1 - seen : seen], [inverted ? 1 - expected : expected])
+    }
+  }
+})
+
 test("dragging right widens the window, dragging down makes the picture darker, within bounds", () => {
   const { dragged } = math("dragged")
   const start = { centre: 0.5, width: 1 }
