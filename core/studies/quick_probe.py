@@ -119,9 +119,12 @@ def _features(
 
     from core.model import as_input, build_model, pick_device
     from core.training.cpu.malloc import retain_freed_memory
+    from core.training.rng import seeded
 
     device = pick_device(config.training.device)
-    model = build_model(config.model).to(device).to(memory_format=torch.channels_last).eval()
+    with seeded(config.training.seed):  # what has no weights is the same each time
+        model = build_model(config.model)
+    model = model.to(device).to(memory_format=torch.channels_last).eval()
     model.check_input(*config.preprocessing.shape)
     cache = PreparedCache(cache_root(), config.preprocessing)
     found: dict[str, NDArray[np.float32]] = {}
