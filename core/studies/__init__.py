@@ -10,7 +10,7 @@ from core.studies.design import Cell, Design, Job
 from core.studies.quick_probe import ProbeResults, probe
 from core.studies.results import StudyResults, results_of
 from core.studies.study import Study, list_studies
-from core.studies.worker import Outcome, work
+from core.studies.worker import Outcome, active_workers, start_process, work
 
 __all__ = [
     "Cell",
@@ -20,8 +20,10 @@ __all__ = [
     "ProbeResults",
     "Study",
     "StudyResults",
+    "active_workers",
     "list_studies",
     "probe",
     "results_of",
+    "start_process",
     "work",
 ]

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import pandas as pd
+import psutil
+
+import core
 from core.errors import BadRun, LabError
+from core.files.untrusted import open_to_write
 from core.runs.events import Event
 from core.runs.run import Run
 from core.studies.design import Job
 from core.studies.study import Study
 
 _LOOK = 2.0  # seconds between two looks at what others train
+_WORKERS = "workers"  # a file for each process that works on the study: its machine and its number
 _TRIES = 5  # looks at a run that nobody trains and that cannot be taken
 
 
@@ -48,8 +60,21 @@ def work(
     Raises:
         LabError: the study's own files are damaged.
     """
-    study.withdraw_stop()
     manifest = study.manifest()
+    study.withdraw_stop()
+    with _present(study):
+        return _work(study, manifest, on_run=on_run, on_event=on_event, retry=retry, queue=queue)
+
+
+def _work(
+    study: Study,
+    manifest: pd.DataFrame,
+    *,
+    on_run: Callable[[Job, Run], None] | None,
+    on_event: Callable[[Event], None] | None,
+    retry: bool,
+    queue: bool,
+) -> Outcome:
     outcome = Outcome()
     left, refused = list(study.design().jobs), Counter[Job]()
     while left:
@@ -122,3 +147,71 @@ def _train(
         else:
             outcome.stopped = True
     return True
+
+
+# ---------------------------------------------------------------- workers in processes of their own
+
+
+def start_process(study: Study, *, retry: bool = False) -> int:
+    """Work in a process of its own, which outlives this one; returns its id at once. What it prints goes to process.log.
+
+    Raises:
+        BadRun: the system starts no process, or the folder cannot be written to.
+    """
+    from core.training.launchers import PROCESS_LOG, detached
+
+    command = [sys.executable, "-m", "core", "study", "run", str(study.path), *(["--retry"] if retry else [])]
+    try:
+        study.withdraw_stop()
+        with os.fdopen(open_to_write(study.path / PROCESS_LOG, append=True), "ab") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=Path(core.__file__).parents[1],
+                env=dict(os.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                **detached(os.name == "nt"),
+            )
+        _children.append(process)
+        _mark(study, process.pid)
+    except OSError as error:
+        raise BadRun(f"{study.name}: no process could be started for it ({error.strerror or error}).") from error
+    return process.pid
+
+
+_children: list[subprocess.Popen[bytes]] = []  # kept, so that one that has ended is collected
+
+
+def active_workers(study: Study) -> int:
+    """How many processes of this machine work on the study now."""
+    _children[:] = [child for child in _children if child.poll() is None]
+    count = 0
+    for path in (study.path / _WORKERS).glob(f"{platform.node()}-*"):
+        number = path.name.rpartition("-")[2]
+        try:
+            alive = number.isdigit() and psutil.Process(int(number)).create_time() <= path.stat().st_mtime + 1
+        except (psutil.Error, OSError):
+            alive = False
+        if alive:
+            count += 1
+        else:
+            path.unlink(missing_ok=True)
+    return count
+
+
+@contextmanager
+def _present(study: Study) -> Iterator[None]:
+    """Within the block this process is one of the study's workers."""
+    path = _mark(study, os.getpid())
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _mark(study: Study, process: int) -> Path:
+    path = study.path / _WORKERS / f"{platform.node()}-{process}"
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    return path

@@ -29,6 +29,7 @@ PAGES = {
     "preprocess": Page("Preprocess", "tune", "Tune contrast on real images; see exactly what the model sees."),
     "train": Page("Train", "model_training", "Train with live curves. Pause, resume or close the page."),
     "runs": Page("Runs", "stacked_line_chart", "Every training, side by side with others."),
+    "studies": Page("Studies", "science", "Many runs, one question: does a setting help?"),
     "evaluate": Page("Evaluate", "query_stats", "ROC, confusion matrix, threshold, the worst errors."),
     "explain": Page("Explain", "blur_on", "Heatmaps: where a score comes from."),
     "test_image": Page("Test image", "image_search", "Files in, scores out."),

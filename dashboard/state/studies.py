@@ -1,0 +1,110 @@
+"""Studies of the workspace: which there are, the chosen one, how far they are, and the quick answer in the background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.config import Config
+from core.config.yaml_text import parse_yaml, plain_yaml
+from core.errors import BadConfig
+from core.studies import Design, ProbeResults, Study, active_workers, list_studies, probe
+from core.training.rows import load_rows
+from dashboard.state import preferences, settings, tasks
+
+if TYPE_CHECKING:
+    from core.runs.status import Status
+
+MAKE, QUICK = "study:make", "study:quick"  # background tasks
+
+
+def all_studies() -> list[Study]:
+    """The studies in the runs folder, by name."""
+    return list_studies(settings.checkpoints())
+
+
+def current() -> Study | None:
+    """The chosen study; without a choice the first."""
+    found = all_studies()
+    chosen = preferences.get("study")
+    return next((each for each in found if each.name == chosen), found[0] if found else None)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is: the status of each run by name (None: not begun), and how many processes work on it."""
+
+    runs: dict[str, Status | None]
+    workers: int
+
+    @property
+    def done(self) -> int:
+        return sum(each is not None and each.state == "done" for each in self.runs.values())
+
+    @property
+    def failed(self) -> int:
+        return sum(each is not None and each.state == "failed" for each in self.runs.values())
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By the mean of the finished runs; None before the first."""
+        times = [
+            each.finished - each.started
+            for each in self.runs.values()
+            if each is not None and each.state == "done" and each.finished and each.started
+        ]
+        left = len(self.runs) - self.done - self.failed
+        return None if not times else left * sum(times) / len(times) / max(1, self.workers)
+
+
+def progress_of(study: Study) -> Progress:
+    """How far it is. Raises BadConfig: study.yaml is damaged."""
+    runs = {job.name: None if run is None else run.status() for job, run in study.runs.items()}
+    return Progress(runs, active_workers(study))
+
+
+def design_of(question: str, factors: dict[str, list[Any]], more: str, folds: int, repeats: int, how: str) -> Design:
+    """The design that the form describes; `more` has further settings, a line each: `training.epochs = [4, 8]`.
+
+    Raises:
+        BadConfig: a line cannot be read, or the design is impossible.
+    """
+    found = dict(factors)
+    for line in filter(None, map(str.strip, more.splitlines())):
+        name, equals, values = line.partition("=")
+        listed = parse_yaml(values, f"{name.strip()}", plain_yaml()) if equals else None
+        if not isinstance(listed, list):
+            raise BadConfig(f"{line}: expected a setting and its values, for example training.epochs = [4, 8]")
+        if name.strip() in found:
+            raise BadConfig(f"{name.strip()} is named twice. Give all its values at once")
+        found[name.strip()] = list(listed)
+    return Design.of({"question": question, "folds": folds, "repeats": repeats, "factors": found, "how": how}, "study")
+
+
+def start_making(name: str, design: Design, config: Config, manifest: Path) -> None:
+    """Draw the folds and make the study's folder, in the background."""
+    chosen = _of(config, manifest)
+
+    def work(report: tasks.Report) -> Study:
+        return Study.create(name, design, chosen, load_rows(chosen), progress=report)
+
+    tasks.forget_task(MAKE)
+    tasks.start_task(MAKE, f"Drawing the folds of {name}", work)
+
+
+def start_quick(design: Design, config: Config, manifest: Path) -> None:
+    """Compare settings by a probe, in the background."""
+    chosen = _of(config, manifest)
+
+    def work(report: tasks.Report) -> ProbeResults:
+        return probe(design, chosen, load_rows(chosen), progress=report, searching=report)
+
+    tasks.forget_task(QUICK)
+    tasks.start_task(QUICK, "Quick answer", work)
+
+
+def _of(config: Config, manifest: Path) -> Config:
+    """The configuration with this data set."""
+    data = config.data.model_copy(update={"manifest": manifest})
+    return config.model_copy(update={"data": data, "checkpoints": settings.checkpoints()})

@@ -1,0 +1,104 @@
+"""The form of a new study, and the quick answer. Part of the Studies page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from core.errors import LabError
+from core.studies import Design, ProbeResults, Study
+from core.studies.quick_probe import NOTICE
+from core.wording import counted, plain
+from dashboard.state import datasets, preferences, settings, studies, tasks, widgets
+from dashboard.ui import background, components, html_tables, notices
+
+# What is asked most: (words, setting, values with the reference first)
+ASKED: dict[str, tuple[str, list[Any]]] = {
+    "CLAHE on or off": ("preprocessing.clahe", [True, False]),
+    "CLAHE clip limit": ("preprocessing.clip_limit", [1, 2, 4]),
+    "Input size": ("preprocessing.size", [[512, 320], [640, 400]]),
+    "Backbone": ("model.name", ["tf_efficientnet_lite0", "small_cnn"]),
+    "Loss": ("training.loss", ["bce", "focal"]),
+}
+HOW = {"full": "Every combination", "one at a time": "One setting at a time"}
+
+
+def form() -> None:
+    """Question, what is compared, folds; then a quick answer, or a study."""
+    manifest = datasets.current_manifest()
+    if manifest is None:
+        components.empty_state("No data set yet", "Import images on the Data page first.", icon=":material/database:")
+        return
+    left, right = html_tables.columns("study-form", (420, 320))
+    with left:
+        question = widgets.text("Question", "study:question", placeholder="Does CLAHE help on my data?")
+        asked = widgets.pills("Compare", list(ASKED), "study:asked", help="The first value of each is the reference.")
+        st.caption(_values(asked))
+        more = st.text_area(
+            "More settings, a line each",
+            key="study:more",
+            height=80,
+            placeholder="training.epochs = [4, 8]",
+            help="Any setting of preprocessing, model, augmentation and training; the first value is the reference.",
+        )
+    with right:
+        folds = widgets.whole("Folds of the patients", 2, 20, "study:folds", default=5)
+        repeats = widgets.whole("Repeats with other folds and seeds", 1, 20, "study:repeats", default=1)
+        how = widgets.segmented("Train", HOW, "study:how")
+        name = widgets.text("Name", "study:name", placeholder="clahe")
+    factors = dict(ASKED[each] for each in asked)
+    try:
+        design = studies.design_of(question, factors, more, folds, repeats, how)
+    except LabError as error:
+        notices.warning(plain(str(error)))
+        return
+    st.markdown(f"{counted(len(design.jobs), 'run')} to train: {counted(len(design.cells), 'combination')}, {folds} folds.")
+    _actions(design, name)
+    _quick_result()
+
+
+def _values(asked: list[str]) -> str:
+    """The settings that the choices stand for, with their values."""
+    if not asked:
+        return "Nothing: a cross-validation of the settings as they are."
+    return "; ".join(f"`{setting}`: {', '.join(map(str, values))}" for setting, values in (ASKED[each] for each in asked))
+
+
+def _actions(design: Design, name: str) -> None:
+    manifest = datasets.current_manifest()
+    assert manifest is not None
+    if background.running(studies.MAKE, stop="study:make:stop") or background.running(studies.QUICK, stop="study:quick:stop"):
+        return
+    made = tasks.task(studies.MAKE)
+    if made is not None and made.state == "done" and isinstance(made.result, Study):
+        preferences.set("study", made.result.name)
+        tasks.forget_task(studies.MAKE)
+        st.rerun()
+    with st.container(horizontal=True):
+        if st.button(
+            "Make the study", type="primary", icon=":material/science:", disabled=not name.strip(), key="study:create"
+        ):
+            studies.start_making(name, design, settings.current(), manifest)
+            st.rerun()
+        help_words = "Compares by a probe on a frozen network, in minutes: nothing is trained or stored."
+        possible = bool(design.factors) and all(each.split(".")[0] in ("preprocessing", "model") for each in design.factors)
+        if st.button("Quick answer", icon=":material/bolt:", disabled=not possible, help=help_words, key="study:ask"):
+            studies.start_quick(design, settings.current(), manifest)
+            st.rerun()
+    if not name.strip():
+        st.caption("A study needs a name. A quick answer compares settings of preprocessing and model.")
+
+
+def _quick_result() -> None:
+    task = tasks.task(studies.QUICK)
+    if task is None or task.state != "done" or not isinstance(task.result, ProbeResults):
+        return
+    found = task.result
+    st.markdown(f"**Quick answer: {plain(found.results.answer)}**")
+    rows = [(row[0], row[2], row[3], row[6], row[7]) for row in found.results.table_rows()]
+    html_tables.table(["Settings", "AUC of the probe", "AUC by fold", "Difference", "Adjusted p"], rows)
+    st.caption(f"{NOTICE} Network: {', '.join(found.backbones)}.")
+    if found.unreadable:
+        with st.expander(f"Left out: {counted(len(found.unreadable), 'image')} that cannot be read"):
+            st.markdown("\n".join(f"- {plain(path)}: {plain(reason)}" for path, reason in found.unreadable.items()))

@@ -1,0 +1,134 @@
+"""Studies: the form, the quick answer, progress, results; nothing is trained in the server."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders.lab_pages import button, figures, keys, open_page, tables, texts
+from builders.toy_training import draw_frame, toy_config
+
+from core.data import write_manifest
+from core.studies import Design, Study, work
+from core.wording import plain
+from dashboard.state import preferences, settings, studies, tasks
+
+DESIGN = Design(question="Does it help?", folds=2, factors={"training.learning_rate": [0.01, 0.0001]})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    folder = tmp_path_factory.mktemp("studies")
+    config = toy_config(folder / "checkpoints", training__epochs=1, evaluation__bootstrap_samples=100)
+    study = Study.create("lr", DESIGN, config, draw_frame(folder / "images"))
+    assert len(work(study, queue=False).trained) == 4
+    return study
+
+
+@pytest.fixture
+def study(workspace: Path, finished: Study) -> Study:
+    shutil.copytree(finished.path, settings.checkpoints() / "lr")
+    return Study.open(settings.checkpoints() / "lr")
+
+
+def toy_set(workspace: Path) -> None:
+    (workspace / "data").mkdir()
+    write_manifest(draw_frame(workspace / "data" / "images"), workspace / "data" / "toy.csv")
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """The workers that were asked for."""
+    found: list[tuple[str, bool]] = []
+    monkeypatch.setattr("core.studies.start_process", lambda study, *, retry=False: found.append((study.name, retry)) or 1)
+    return found
+
+
+def test_results_are_an_answer_in_words_two_charts_and_a_table(study: Study) -> None:
+    app = open_page("studies")
+    assert not app.exception and not app.error
+    said = texts(app)
+    assert "Does it help?" in said and plain("learning_rate 0.0001") in said and "optimistic" in said
+    assert set(figures(app)) == {"studies:cells", "studies:differences"}
+    assert "reference" in tables(app) and "Adjusted p" in tables(app)
+    assert not {"studies:train", "studies:retry", "studies:stop"} & keys(app), "there is nothing left to train"
+
+
+@pytest.mark.parametrize(("part", "words"), [("Runs", "01-learning_rate-0.01-r1f1"), ("Design", "Malignant images")])
+def test_its_other_parts_list_the_runs_and_the_folds(study: Study, part: str, words: str) -> None:
+    preferences.set("studies:part", part)
+    app = open_page("studies")
+    assert not app.exception and words in tables(app)
+    if part == "Design":
+        assert "4 images of the test split take no part" in texts(app)
+
+
+def test_what_is_left_is_trained_in_a_process_of_its_own_and_failed_runs_are_tried_again(
+    study: Study, started: list[tuple[str, bool]]
+) -> None:
+    first, second, *_ = (run for run in study.runs.values() if run is not None)
+    shutil.rmtree(first.path)
+    second.set_status(state="failed", reason="no room left on the disk")
+    app = open_page("studies")
+    (progress,) = app.get("progress")
+    assert progress.proto.text == "2 of 4 runs trained · 1 failed" and progress.proto.value == 50
+    assert "no room left on the disk" in texts(app)
+    button(app, "studies:train").click().run()
+    button(open_page("studies"), "studies:retry").click().run()
+    assert started == [("lr", False), ("lr", True)]
+
+
+def test_a_damaged_study_is_an_error_with_its_place(study: Study) -> None:
+    (study.path / "study.yaml").write_text("folds: many\n", encoding="utf-8")
+    app = open_page("studies")
+    assert not app.exception and any("study.yaml" in each.value for each in app.error)
+
+
+def test_a_new_study_is_made_from_the_form(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy_set(workspace)
+    preferences.set("study:asked", ["CLAHE on or off"])
+    preferences.set("study:folds", 2)
+    preferences.set("study:name", "clahe")
+    app = open_page("studies")
+    assert not app.exception and "4 runs to train: 2 combinations, 2 folds." in texts(app)
+    assert "`preprocessing.clahe`: True, False" in texts(app)
+    button(app, "study:create").click().run()
+    task = tasks.task(studies.MAKE)
+    assert task is not None
+    while task.running:
+        pass
+    app = open_page("studies")
+    assert [each.name for each in studies.all_studies()] == ["clahe"] and preferences.get("study") == "clahe"
+    assert "Nothing is trained yet" in texts(app) and "studies:train" in keys(app)
+
+
+def test_settings_that_cannot_be_read_are_said_and_nothing_is_made(workspace: Path) -> None:
+    toy_set(workspace)
+    app = open_page("studies")
+    app.text_area(key="study:more").set_value("training.epochs: 4").run()
+    assert "expected a setting and its values" in texts(app) and "study:create" not in keys(app)
+
+
+def test_a_quick_answer_is_shown_with_what_it_is_not(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy_set(workspace)
+    monkeypatch.setattr("core.studies.quick_probe._with_weights", _small)
+    preferences.set("study:asked", ["CLAHE on or off"])
+    preferences.set("study:folds", 2)
+    button(open_page("studies"), "study:ask").click().run()
+    task = tasks.task(studies.QUICK)
+    assert task is not None
+    while task.running:
+        pass
+    assert task.state == "done", task.error
+    app = open_page("studies")
+    assert "Quick answer:" in texts(app) and "A probe is not a full training" in texts(app)
+    assert "clahe False" in tables(app) or "clahe false" in tables(app)
+    assert not studies.all_studies()
+
+
+def _small(config: Any) -> Any:
+    changes = {"size": (32, 32)}
+    model = config.model.model_copy(update={"name": "small_cnn", "weights": "none", "options": {"width": 8}})
+    return config.model_copy(update={"preprocessing": config.preprocessing.model_copy(update=changes), "model": model})
