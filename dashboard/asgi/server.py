@@ -146,6 +146,9 @@ class BackendAddress:
     """Middleware: writes into Streamlit's page where its server is, which is where the page's scripts come from, and has the
     chart library fetched before a page needs it: a few seconds after the page has come, when the browser has nothing to do.
 
+    Streamlit's navigation is a list whose items are not its children, which readers of screens announce wrongly: to them it
+    is links in a navigation instead.
+
     Left alone the page asks below its own name first (/train/_stcore/health), and each of the answers, 404, stands in the
     browser's console as an error. These cannot be answered otherwise: the page would take them for its server's place.
     """
@@ -154,7 +157,10 @@ class BackendAddress:
         '<script>window.__streamlit = {BACKEND_BASE_URL: new URL(".", location.href).href};'
         'addEventListener("load", () => setTimeout(() => (window.requestIdleCallback ?? setTimeout)(() => document.head.append('
         'Object.assign(document.createElement("link"), {rel: "prefetch", as: "script", '
-        f'href: __streamlit.BACKEND_BASE_URL + "{plotly_script()}"}}))), 2000))'
+        f'href: __streamlit.BACKEND_BASE_URL + "{plotly_script()}"}}))), 2000));'
+        "new MutationObserver(() => document.querySelectorAll("
+        """'[data-testid="stSidebarNavItems"]:not([role]), [data-testid="stSidebarNavItems"] li:not([role])')"""
+        '.forEach((each) => each.setAttribute("role", "none"))).observe(document, {childList: true, subtree: true})'
         "</script>"
     ).encode("ascii")
     _HEAD = b"<head>"
