@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from core.errors import BadConfig
 from dashboard.ui import glossary, pages
 
-TITLES = {"Home", "Data", "Inspector", "Preprocess", "Train", "Runs", "Evaluate", "Explain", "Test image", "report"}
+TITLES = {"Home", "Data", "Inspector", "Preprocess", "Train", "Runs", "Studies", "Evaluate", "Explain", "Test image", "report"}
 
 
 def shown(app: AppTest) -> str:
