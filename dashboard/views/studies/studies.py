@@ -12,6 +12,7 @@ from core.studies.results import HEADS, OPTIMISTIC
 from core.wording import counted, duration, plain
 from dashboard.cache import studies as results
 from dashboard.state import preferences, studies, widgets
+from dashboard.state.run_states import STATES
 from dashboard.state.studies import Progress
 from dashboard.ui import components, html_tables, notices
 from dashboard.views.studies import new_study
@@ -126,17 +127,27 @@ def shown_results(found: StudyResults) -> None:
     """Charts, then the table."""
     areas = [(each.label, each.auc) for each in found.cells]
     figure = cells_figure(areas, [each.by_fold for each in found.cells])
+    height = max(190, 120 + 34 * len(found.cells))  # of both: with a single row the title would lie on the axis
     others = [(each.label, each.difference) for each in found.cells[1:] if each.difference is not None]
     if others:
         left, right = html_tables.columns("study-charts", (420, 420))
         with left:
-            components.chart(figure, "studies:cells", alt="AUC of each combination, with its folds", subject=found.study)
+            components.chart(
+                figure, "studies:cells", height=height, alt="AUC of each combination, with its folds", subject=found.study
+            )
         with right:
             differences = differences_figure(others, found.cells[0].label)
-            components.chart(differences, "studies:differences", alt="differences of AUC to the reference", subject=found.study)
+            components.chart(
+                differences,
+                "studies:differences",
+                height=height,
+                alt="differences of AUC to the reference",
+                subject=found.study,
+            )
     else:
-        components.chart(figure, "studies:cells", alt="AUC over all folds and of each fold", subject=found.study)
-    html_tables.table([head.capitalize() if head != "AUC" else head for head in HEADS], found.table_rows())
+        components.chart(figure, "studies:cells", height=height, alt="AUC over all folds and of each fold", subject=found.study)
+    heads = [head if head.startswith("AUC") else head.capitalize() for head in HEADS]
+    html_tables.table(heads, [[cell.replace(" to ", "\u00a0to\u00a0") for cell in row] for row in found.table_rows()])
     if found.failed:
         with st.expander(f"Failed: {counted(len(found.failed), 'run')}"):
             st.markdown("\n".join(f"- {plain(name)}: {plain(reason)}" for name, reason in found.failed.items()))
@@ -151,7 +162,7 @@ def runs_table(state: Progress) -> None:
     for name, each in state.runs.items():
         epoch = "" if each is None or not each.epochs else f"{each.epoch} of {each.epochs}"
         seconds = each.finished - each.started if each is not None and each.finished and each.started else None
-        said = "not begun" if each is None else each.state
+        said = STATES["queued" if each is None else each.state][0]
         rows.append((name, said, epoch, "" if seconds is None else duration(seconds), "" if each is None else each.reason))
     html_tables.table(["Run", "State", "Epoch", "Time", "Detail"], rows)
 
