@@ -10,7 +10,7 @@ from core.cli.arguments import Commands, add_command, add_group, config_options,
 from core.cli.output import note, print_json, print_table, printable, progress_bar
 from core.cli.train import STOPPED
 from core.cli.workspace import default_config, load
-from core.errors import BadConfig, BadRun
+from core.errors import BadConfig, BadRun, LabError
 from core.wording import counted
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def status(arguments: argparse.Namespace) -> int:
 
     if arguments.study is None:
         studies = list_studies(default_config().checkpoints)
-        rows = [{"study": each.name, **_counts(each), "question": each.design().question} for each in studies]
+        rows = [_listed(each) for each in studies]
         if arguments.json:
             print_json(rows)
         elif rows:
@@ -205,14 +205,16 @@ def status(arguments: argparse.Namespace) -> int:
         return 0
     study = open_study(arguments.study)
     listed = []
+    failures = study.failures()
     for job, run in study.runs.items():
         found = None if run is None else run.status()
+        failure = failures.get(job.name, "")
         listed.append(
             {
                 "run": job.name,
-                "state": "not begun" if found is None else found.state,
+                "state": found.state if found is not None else "failed" if failure else "not begun",
                 "epoch": "" if found is None or not found.epochs else f"{found.epoch}/{found.epochs}",
-                "reason": "" if found is None else found.reason,
+                "reason": failure if found is None else found.reason,
             }
         )
     if arguments.json:
@@ -224,9 +226,18 @@ def status(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _listed(study: Study) -> dict[str, Any]:
+    """A line of the list; of a damaged study why it cannot be read."""
+    try:
+        return {"study": study.name, **_counts(study), "question": study.design().question}
+    except LabError as error:
+        return {"study": study.name, "runs": "", "done": "", "failed": "", "question": f"damaged: {error}"}
+
+
 def _counts(study: Study) -> dict[str, int]:
     states = [run.status().state if run is not None else "" for run in study.runs.values()]
-    return {"runs": len(states), "done": states.count("done"), "failed": states.count("failed")}
+    failed = states.count("failed") + len(study.failures())
+    return {"runs": len(states), "done": states.count("done"), "failed": failed}
 
 
 def results(arguments: argparse.Namespace) -> int:
@@ -247,6 +258,8 @@ def _print_results(study: Study, level: Any = None) -> None:
 
     found = results_of(study, level=level)
     _print_table(found)
+    for warning in found.warnings:
+        note(f"warning: {printable(warning)}")
     for name, reason in found.failed.items():
         note(f"failed: {name}: {printable(reason)}")
     note(OPTIMISTIC)
@@ -272,8 +285,8 @@ def extend(arguments: argparse.Namespace) -> int:
 
 def open_study(name: str) -> Study:
     """The study of this name in the runs folder, or in the folder of this path. Raises BadRun: there is none."""
+    from core.runs.folder import is_study
     from core.studies import Study, list_studies
-    from core.studies.study import is_study
 
     root = default_config().checkpoints
     path = Path(name)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from core.images.placeholder import is_placeholder
+
 CC, MLO = "CC", "MLO"
 Place = tuple[str, str]  # side and view
 # As if the patient faced the reader: her right breast on the left.
@@ -18,7 +20,7 @@ def examination(rows: pd.DataFrame, row: Any) -> dict[Place, Any]:
     `row` is one of them and has its own place, if it is of such a view; of several others for a place the first by path counts.
     """
     own = (str(row["laterality"]), str(row["view"]))
-    if own not in ORDER:
+    if own not in ORDER or is_placeholder(str(row["patient_id"])):  # nobody's: other images are of other people
         return {}
     same = rows["patient_id"] == row["patient_id"]
     if "exam_id" in rows.columns:

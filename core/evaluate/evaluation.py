@@ -23,7 +23,7 @@ from core.evaluate.store import evaluate_command, lock, read_evaluation, write_e
 from core.evaluate.thresholds import complete
 from core.files.typed import from_plain
 from core.model.card import ModelCard
-from core.runs.folder import Presence, require_regular
+from core.runs.folder import Presence, is_study, require_regular
 from core.runs.test_set.access_log import now as time_now
 from core.runs.test_set.access_log import record_for_run
 from core.runs.test_set.accesses import SCORED
@@ -79,15 +79,21 @@ def evaluate(
         Leakage: a patient, or an identical file, stands in two splits: the metrics would be worthless.
         BadManifest: no such split.
         NotEnoughData: the split has no image, or none that can be read.
-        BadRun: the run has no model, or `predictor` is another run's; test is asked for while the run is being trained; the run
-            was deleted, or moved elsewhere, meanwhile (another name in the same folder is followed); its folder has entries
-            that lead elsewhere.
+        BadRun: the run has no model, or `predictor` is another run's; test is asked for while the run is being trained, or of
+            a study's run; the run was deleted, or moved elsewhere, meanwhile (another name in the same folder is followed);
+            its folder has entries that lead elsewhere.
         NotRecorded: the access to the test set cannot be written down.
     """
     require_regular(run.path)
     presence = Presence(run.path)
     rows = rows_of(run, split)
     if split == "test":
+        if is_study(run.path.parent):
+            raise BadRun(
+                f"{run.name}: it is a run of the study {run.path.parent.name}, whose test split stays sealed: a choice among "
+                "many runs by their test metrics makes these worthless. Train the chosen settings as a run of their own, and "
+                "evaluate that."
+            )
         require_ended(run)
     return evaluate_rows(run, split, rows, presence, How(progress, predictor, cache, settings, where))
 

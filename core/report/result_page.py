@@ -168,7 +168,7 @@ def _column(page: _Page, result: Result) -> None:
         if result.reference is not None and prediction.score is not None:
             page.write(result.reference.words(prediction.score))
             page.space(0.06)
-            _strip(page, prediction.score, prediction.threshold, result.reference)
+            _strip(page, prediction.score, prediction.threshold, result.reference, what)
     page.space(0.12)
     _pictures(page, result.pictures)
     page.space(0.08)
@@ -176,7 +176,7 @@ def _column(page: _Page, result: Result) -> None:
         page.write(words)
 
 
-def _strip(page: _Page, score: float, threshold: float, reference: Reference) -> None:
+def _strip(page: _Page, score: float, threshold: float, reference: Reference, what: str) -> None:
     """Scores of benign (up) and malignant (down) validation images, this score and the threshold."""
     height = 0.75
     axes = page.axes(page.left, page.width, height)
@@ -191,7 +191,7 @@ def _strip(page: _Page, score: float, threshold: float, reference: Reference) ->
         axes.bar(middles, sign * shares / largest, width=0.9 * step, color=COLORS[label], label=f"{label} validation images")
     axes.axhline(0, color=QUIET, linewidth=0.6)
     axes.axvline(threshold, color=QUIET, linewidth=1, linestyle="--", label=f"threshold {threshold:.3f}")
-    axes.axvline(score, color=INK, linewidth=1.6, label=f"this image {score:.3f}")
+    axes.axvline(score, color=INK, linewidth=1.6, label=f"this {what} {score:.3f}")
     axes.set_xlim(low, high)
     axes.set_ylim(-1.1, 1.1)
     axes.set_yticks([])

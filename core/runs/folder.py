@@ -16,6 +16,7 @@ from core.files.untrusted import irregular, shared
 from core.runs.names import display_name
 from core.runs.status import created_at
 
+STUDY = "study.yaml"  # what makes a folder a study, with runs of its own in it
 MARKS = ("status.json", "events.jsonl", "model.json")  # by name: with one of these a folder is, or was, a run
 _FOLDERS = {"control", "predictions", "explain", "explain/report"}  # those of a run; what lies in others is never touched
 _FILES = {"config.yaml", "manifest.csv", "excluded.csv", "last.pt", "model.safetensors", "train.log", *MARKS}
@@ -34,6 +35,16 @@ _APPENDED = ("events.jsonl", "train.log", "process.log")  # every other file is 
 def is_run(folder: Path) -> bool:
     """Whether the folder has a mark of a run, whatever is wrong with it."""
     return any(os.path.lexists(folder / mark) for mark in MARKS)
+
+
+def is_study(folder: Path) -> bool:
+    """Whether the folder holds a study: its runs lie in it, and it is none itself."""
+    return irregular(folder / STUDY) == "" and (folder / STUDY).is_file()
+
+
+def runs_root(folder: Path) -> Path:
+    """The folder of runs: around a study, whose own runs lie in it, that around the study."""
+    return folder.parent if is_study(folder) else folder
 
 
 def irregular_entry(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -52,7 +53,9 @@ class Design(BaseModel):
                 raise ValueError("training.seed is set by the repeats of a study: use repeats")
             if len(values) < 2 or any(value in values[:place] for place, value in enumerate(values)):
                 raise ValueError(f"{name}: expected at least two different values, got {values}")
-        jobs = len(self.cells) * self.folds * self.repeats
+        sizes = [len(values) for values in self.factors.values()]
+        cells = math.prod(sizes) if self.how == "full" else 1 + sum(size - 1 for size in sizes)
+        jobs = cells * self.folds * self.repeats  # counted before they are listed
         if jobs > MOST_JOBS:
             raise ValueError(f"expected at most {MOST_JOBS:,} trainings, got {jobs:,}. Leave out values, folds or repeats")
         return self
@@ -68,7 +71,9 @@ class Design(BaseModel):
             combinations = [reference]
             for place, levels in enumerate(values):
                 combinations += [(*reference[:place], level, *reference[place + 1 :]) for level in levels[1:]]
-        return tuple(Cell(number, dict(zip(names, each, strict=True))) for number, each in enumerate(combinations))
+        last = [name.split(".")[-1] for name in names]
+        short = {name: each if last.count(each) == 1 else name for name, each in zip(names, last, strict=True)}
+        return tuple(Cell(number, dict(zip(names, each, strict=True)), short) for number, each in enumerate(combinations))
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -84,11 +89,12 @@ class Cell:
 
     number: int
     settings: dict[str, Any] = field(hash=False)
+    short: dict[str, str] = field(hash=False, default_factory=dict)  # what a setting is called where it is not ambiguous
 
     @property
     def label(self) -> str:
         """The settings in a few words: "clahe true, clip_limit 2"."""
-        words = (f"{name.split('.')[-1]} {_plain(value)}" for name, value in self.settings.items())
+        words = (f"{self.short.get(name, name)} {_plain(value)}" for name, value in self.settings.items())
         return ", ".join(words) or "cross-validation"
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,43 +12,70 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
+from core.config import DataConfig
 from core.data.duplicates import Duplicate, find_duplicates
 from core.data.file_inspection import content_hashes
 from core.data.identity import spelling
 from core.data.manifest import LABELS
+from core.data.repair import repair_splits
+from core.data.splits import DRAWN, assign_splits
 from core.errors import BadManifest, Leakage
 from core.studies.design import Design
 
 TEST = -1  # the fold of an image of the test split: it takes no part
-COLUMN = "fold_{}"  # of a study's manifest, by repeat from 1
+COLUMN, GROUP = "fold_{}", "fold_group"  # of a study's manifest: the fold by repeat from 1, and what stays together
+OWN = re.compile(r"fold_(\d+|group)")
+
+Progress = Callable[[int, int], None]
 
 
-def fold_columns(rows: pd.DataFrame, design: Design, progress: Callable[[int, int], None] | None) -> dict[str, pd.Series]:
-    """The columns of folds, one a repeat; copies of images are looked for first, which `progress` follows.
+def rows_with_folds(frame: pd.DataFrame, design: Design, data: DataConfig, progress: Progress | None) -> pd.DataFrame:
+    """The rows that take part and those of the test split, with the fold of each repeat and a number for what stays together.
+
+    Where the manifest has no split, the test split is drawn as a training draws it; it takes no part either. Copies of images
+    are looked for first, which `progress` follows.
 
     Raises:
-        BadManifest, Leakage: as `draw_folds`.
+        BadManifest: as `draw_folds` and core.data.assign_splits, or none of the files is there.
+        Leakage: a patient, or a copy of an image, is in the given test split and outside of it.
     """
+    own = [name for name in frame.columns if not OWN.fullmatch(str(name))]
+    rows = assign_splits(frame[own], data.val_fraction, data.test_fraction, data.split_seed).reset_index(drop=True)
     paths = rows["path"].astype("str").to_list()
-    sizes = {Path(path).stat().st_size for path in paths if Path(path).is_file()}
-    duplicates = find_duplicates(rows, content_hashes(paths, sizes), progress=progress)
-    return {
-        COLUMN.format(repeat + 1): pd.Series(draw_folds(rows, duplicates, design.folds, design.seed + repeat), index=rows.index)
-        for repeat in range(design.repeats)
-    }
+    there = [Path(path) for path in paths if Path(path).is_file()]
+    if not there:
+        raise BadManifest(f"none of the {len(paths)} files is there, for example {paths[0]}. Is the drive connected?")
+    duplicates = find_duplicates(rows, content_hashes(paths, {path.stat().st_size for path in there}), progress=progress)
+    apart = [each for each in duplicates if each.across]
+    if apart and rows.attrs.get(DRAWN, {}).get("how") == "drawn":
+        repair = repair_splits(
+            rows, apart, val_fraction=data.val_fraction, test_fraction=data.test_fraction, seed=data.split_seed
+        )
+        after = {move.path: move.after for move in repair.moved}
+        splits = [after.get(path, split) for path, split in zip(paths, rows["split"], strict=True)]
+        rows = rows.assign(split=pd.Series(splits, index=rows.index, dtype="str"))
+    rows = rows.assign(**{GROUP: groups_of(rows, duplicates)})
+    return with_folds(rows, design)
 
 
-def draw_folds(rows: pd.DataFrame, duplicates: Sequence[Duplicate], folds: int, seed: int) -> NDArray[np.int64]:
+def with_folds(rows: pd.DataFrame, design: Design, *, first: int = 0) -> pd.DataFrame:
+    """The rows with the columns of the repeats from `first` on; they have the column GROUP."""
+    groups = np.asarray(rows[GROUP], dtype=np.int64)
+    for repeat in range(first, design.repeats):
+        found = draw_folds(rows, groups, design.folds, design.seed + repeat)
+        rows = rows.assign(**{COLUMN.format(repeat + 1): found})
+    return rows
+
+
+def draw_folds(rows: pd.DataFrame, groups: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
     """The fold of each row, (N,) from 0; TEST for rows of the split test, which stay apart.
 
-    Patients go as a whole, together with the patients of whom there are copies of the same pictures; labels and collections
-    are spread evenly (scikit-learn's StratifiedGroupKFold).
+    `groups` (see `groups_of`) go as a whole; labels and collections are spread evenly (scikit-learn's StratifiedGroupKFold).
 
     Raises:
         BadManifest: there are too few patients of a label for so many folds.
         Leakage: a patient, or a copy of an image, is in the test split and outside of it.
     """
-    groups = _together(rows, duplicates)
     outside = (rows["split"] != "test").to_numpy()
     shared = set(groups[outside]) & set(groups[~outside])
     if shared:
@@ -88,12 +116,13 @@ def fold_rows(manifest: pd.DataFrame, repeat: int, fold: int) -> pd.DataFrame:
     """The rows with the split of one training: `fold` is val, the other folds train, test stays test."""
     numbers = manifest[COLUMN.format(repeat + 1)].astype("int64").to_numpy()
     split = np.where(numbers == TEST, "test", np.where(numbers == fold, "val", "train"))
-    others = [name for name in manifest.columns if not name.startswith("fold_")]
+    others = [name for name in manifest.columns if not OWN.fullmatch(name)]
     return manifest[others].assign(split=pd.Series(split, index=manifest.index, dtype="str"))
 
 
-def _together(rows: pd.DataFrame, duplicates: Sequence[Duplicate]) -> NDArray[np.int64]:
-    """A number for each row, equal where rows have to stay together."""
+def groups_of(rows: pd.DataFrame, duplicates: Sequence[Duplicate]) -> NDArray[np.int64]:
+    """A number for each row, (N,), equal where rows have to stay together: those of a patient, however she is spelled, and of
+    patients of whom there are copies of the same pictures."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

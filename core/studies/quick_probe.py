@@ -22,16 +22,15 @@ from sklearn.preprocessing import StandardScaler
 
 from core.config import Config, ModelConfig
 from core.data.cache import PreparedCache
-from core.data.manifest import labelled
 from core.errors import BadConfig, NotEnoughData
 from core.files.paths import cache_root
 from core.studies.design import Design
-from core.studies.folds import COLUMN, TEST, fold_columns
+from core.studies.folds import COLUMN, TEST, rows_with_folds
 from core.studies.results import Counts, StudyResults, summarized
 from core.studies.study import configured
 
 BACKBONE = "tf_efficientnet_lite0"  # for networks that start without weights: its own come with the installation
-SECTIONS = ("preprocessing", "model")  # what a probe sees of the settings
+NETWORK = ("model.name", "model.weights", "model.options")
 STRENGTH = 0.001  # C of the regression: with more features than patients it has to be small
 NOTICE = (
     "A probe is not a full training: it asks what a network with its starting weights sees in the images, and says nothing of "
@@ -71,14 +70,12 @@ def probe(
         NotEnoughData: no image can be read.
         LabError: as core.studies.Study.create.
     """
-    strange = [name for name in design.factors if name.split(".")[0] not in SECTIONS]
-    if strange:
+    if strange := unseen(design):
         raise BadConfig(
-            f"{strange[0]}: a probe trains no network, so it compares settings of {' and '.join(SECTIONS)} only. Make a study"
+            f"{strange}: a probe trains no network, so it compares preprocessing, {' and '.join(NETWORK)} only. Make a study"
         )
-    configs = [_with_weights(configured(config, cell)) for cell in design.cells]
-    used = labelled(rows).reset_index(drop=True)
-    used = used.assign(**fold_columns(used, design, searching))
+    configs = [_with_weights(configured(config, cell), compared=_compares_networks(design)) for cell in design.cells]
+    used = rows_with_folds(rows, design, config.data, searching)
     used = used[used[COLUMN.format(1)] != TEST].reset_index(drop=True)
     unreadable: dict[str, str] = {}
     features: list[dict[str, NDArray[np.float32]]] = []
@@ -97,17 +94,35 @@ def probe(
     return ProbeResults(results, tuple(dict.fromkeys(each.model.name for each in configs)), unreadable)
 
 
+def unseen(design: Design) -> str:
+    """The first setting that a probe cannot see; "" for none."""
+    return next((name for name in design.factors if name.split(".")[0] != "preprocessing" and name not in NETWORK), "")
+
+
+def _compares_networks(design: Design) -> bool:
+    return any(name in NETWORK for name in design.factors)
+
+
 def _follow(progress: Progress | None, before: int, total: int, seen: int) -> None:
     if progress is not None:
         progress(before + seen, total)
 
 
-def _with_weights(config: Config) -> Config:
-    """The configuration with a network that starts from weights: one that does not would see noise."""
+def _with_weights(config: Config, *, compared: bool) -> Config:
+    """The configuration with a network that starts from weights: one that does not would see noise.
+
+    Raises:
+        BadConfig: networks are compared, and this one has no weights to start from.
+    """
     from core.model import check_model
 
     if check_model(config.model).kind != "none":
         return config
+    if compared:
+        raise BadConfig(
+            f"model.name: {config.model.name} starts without weights (model.weights: {config.model.weights}), so before a "
+            "training it sees nothing that could be compared. Make a study"
+        )
     return config.model_copy(update={"model": ModelConfig(name=BACKBONE)})
 
 
@@ -165,5 +180,7 @@ def _out_of_fold(rows: pd.DataFrame, features: dict[str, NDArray[np.float32]], d
             model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000))
             model.fit(values[~held_out], malignant[~held_out])
             scores = model.predict_proba(values[held_out])[:, 1]
-            parts.append(rows[held_out].assign(score=scores, fold=f"{repeat + 1}.{fold + 1}", repeat=repeat))
+            parts.append(
+                rows[held_out].assign(score=scores, fold=f"{repeat + 1}.{fold + 1}", repeat=repeat, unit=rows["path"][held_out])
+            )
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

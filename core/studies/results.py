@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import EvaluationConfig
+from core.data.identity import nobody_known
 from core.errors import LabError, NotEnoughData
 from core.evaluate.store import read_predictions
 from core.files.typed import to_plain
@@ -31,7 +32,8 @@ from core.wording import listed, p_value
 
 OPTIMISTIC = (
     "Each run chooses its best epoch on the fold that it is scored on, so the metrics are optimistic; differences between "
-    "settings share that. The test split takes no part."
+    "settings share that. Intervals and p values are about the models as trained: they do not hold what other seeds would "
+    "change, which repeats show. The test split takes no part."
 )
 
 
@@ -39,10 +41,11 @@ OPTIMISTIC = (
 class CellResult:
     """One combination of settings over the folds that are trained.
 
-    `auc` counts pairs within folds; `by_fold` are the AUCs of single folds. `sensitivity` and `specificity` are at thresholds
-    that were chosen, by the configured rule, on the other folds of the same repeat; `threshold` is what that rule chooses on
-    all of them together. `minutes` is the time of all epochs of its runs. `difference` is the AUC less the reference's on the
-    same images, `p` its test and `adjusted_p` Holm's over all combinations; None for the reference.
+    `folds` are trained ones, of all repeats; `images` counts each once. `auc` counts pairs within folds; `by_fold` are the AUCs
+    of single folds. `sensitivity` and `specificity` are at thresholds that were chosen, by the configured rule, on the other
+    folds of the same repeat; `threshold` is what that rule chooses on all of them together. `minutes` is the time of all epochs
+    of its runs. `difference` is the AUC less the reference's on the same images, `p` its test and `adjusted_p` Holm's over all
+    combinations; None for the reference.
     """
 
     label: str
@@ -80,6 +83,7 @@ class StudyResults:
     failed: dict[str, str]
     cells: tuple[CellResult, ...]
     confidence: float
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -142,7 +146,9 @@ def results_of(study: Study, *, level: Level | None = None) -> StudyResults:
     design, config = study.design(), study.config().evaluation
     runs = study.runs
     finished = {job: run for job, run in runs.items() if run is not None and run.status().state == "done"}
-    failed = {job.name: run.status().reason for job, run in runs.items() if run is not None and run.status().state == "failed"}
+    failed = study.failures() | {
+        job.name: run.status().reason for job, run in runs.items() if run is not None and run.status().state == "failed"
+    }
     tables: dict[int, pd.DataFrame] = {}
     for cell in design.cells:
         frames = [_predictions(job, run, level) for job, run in finished.items() if job.cell.number == cell.number]
@@ -151,9 +157,11 @@ def results_of(study: Study, *, level: Level | None = None) -> StudyResults:
     shown = level or ("breast" if known and known[0].attrs.get("breasts") else "image")
     minutes = {cell.number: 0.0 for cell in design.cells}
     for job, run in finished.items():
-        minutes[job.cell.number] += _minutes(run)
+        minutes[job.cell.number] += minutes_of(run)
     counts = Counts(len(finished), len(runs), failed)
-    return summarized(study.name, design, tables, minutes, counts, config, level=shown)
+    found = summarized(study.name, design, tables, minutes, counts, config, level=shown)
+    unknown = nobody_known(study.manifest())
+    return replace(found, warnings=(unknown,)) if unknown else found
 
 
 @dataclass(frozen=True)
@@ -175,7 +183,7 @@ def summarized(
     *,
     level: Level,
 ) -> StudyResults:
-    """The results of out-of-fold scores: for each cell's number a table with label, score, patient_id, fold, repeat and path, a
+    """The results of out-of-fold scores: for each cell's number a table with label, score, patient_id, fold, repeat and unit, a
     row a unit of `level`; empty where there are none yet."""
     rule, confidence, samples = rule_of(config), config.confidence, config.bootstrap_samples
     results = [_cell(cell, tables[cell.number], rule, confidence, samples, minutes[cell.number]) for cell in design.cells]
@@ -193,8 +201,14 @@ def _predictions(job: Job, run: Run, level: Level | None) -> pd.DataFrame:
     """Out-of-fold scores of a run, a row a unit of the level, with the fold that they are of."""
     scored = read_predictions(run, "val")
     breasts = of_breasts(scored)
-    table = at_level(scored, level or ("breast" if breasts else "image"))
-    found = table.assign(fold=f"{job.repeat + 1}.{job.fold + 1}", repeat=job.repeat)
+    wanted = level or ("breast" if breasts else "image")
+    table = at_level(scored, wanted)
+    if wanted == "image":
+        unit = table["path"].astype("str")
+    else:  # a breast of unknown side stands for itself: the order is that of its first image
+        names = table["patient_id"].astype("str") + "\0" + table["laterality"].astype("str")
+        unit = names + "\0" + names.groupby(names).cumcount().astype("str")
+    found = table.assign(fold=f"{job.repeat + 1}.{job.fold + 1}", repeat=job.repeat, unit=unit)
     found.attrs["breasts"] = breasts
     return found
 
@@ -210,7 +224,7 @@ def _cell(cell: Cell, table: pd.DataFrame, rule: ThresholdRule, confidence: floa
         label=cell.label,
         settings=cell.settings,
         folds=len(names),
-        images=len(table),
+        images=table["unit"].nunique(),
         patients=len(set(patients)),
         auc=_auc(labels, scores, patients, folds, confidence),
         by_fold=tuple(_area(labels[folds == name], scores[folds == name]) for name in names),
@@ -262,13 +276,12 @@ def _at_thresholds(
 def _compared(design: Design, tables: Mapping[int, pd.DataFrame], confidence: float) -> dict[int, AucComparison | str]:
     """Each combination against the reference, on the images and folds that both have."""
     found: dict[int, AucComparison | str] = {}
-    keys = ["fold", "patient_id", "laterality", "path"]
     for cell in design.cells[1:]:
         reference, other = tables[0], tables[cell.number]
         if reference.empty or other.empty:
             found[cell.number] = "not both have been trained on a fold yet"
             continue
-        on = [key for key in keys if key in reference.columns and key in other.columns]
+        on = ["fold", "unit"]
         both = reference.merge(other[[*on, "score"]], on=on, suffixes=("", "_other"), validate="one_to_one")
         if both.empty:
             found[cell.number] = "not both have been trained on a fold yet"
@@ -287,7 +300,7 @@ def _compared(design: Design, tables: Mapping[int, pd.DataFrame], confidence: fl
     return found
 
 
-def _minutes(run: Run) -> float:
+def minutes_of(run: Run) -> float:
     """Training time of a run without its pauses, in minutes: that of its epochs."""
     try:
         history = History.of(run.events())

@@ -1,8 +1,11 @@
 """A study's folder: its question, its configuration, its rows with their folds, and its runs.
 
 study.yaml    the Design            config.yaml   of all runs, but for what is compared
-manifest.csv  the rows, with the fold of each repeat (columns fold_1, fold_2, ...; -1: test split, which takes no part)
+manifest.csv  the rows, with the fold of each repeat (columns fold_1, fold_2, ...; -1: test split, which takes no part), and a
+              number for those that stay together (fold_group)
 control/stop  a request to whoever trains the study
+failures/     why a run could not be made               workers/      a file for each process that works on it
+process.log   what workers in processes of their own print
 <run>/        ordinary runs, named after what is compared, repeat and fold
 
 Nothing else is stored: what is done is seen from the runs, so that a killed study continues where it was.
@@ -22,18 +25,24 @@ import pandas as pd
 
 from core.config import Config, dump_config, load_config
 from core.config.yaml_text import plain_yaml, read_yaml
-from core.data.manifest import labelled, read_manifest, write_manifest
+from core.data import require_trainable
+from core.data.breasts import require_breasts
+from core.data.manifest import read_manifest, write_manifest
 from core.errors import BadConfig, BadRun
 from core.files.folders import write_text
-from core.files.untrusted import irregular
+from core.files.untrusted import irregular, read_bytes
+from core.model import check_model
+from core.model.device import pick_device_config
 from core.runs.drafts import DRAFT, settle
-from core.runs.folder import is_run
+from core.runs.folder import STUDY, is_junction, is_run, is_study
 from core.runs.names import clean_name
 from core.runs.run import Run
 from core.studies.design import Cell, Design, Job
-from core.studies.folds import fold_columns, fold_rows
+from core.studies.folds import fold_rows, rows_with_folds, with_folds
 
-DESIGN, CONFIG, MANIFEST = "study.yaml", "config.yaml", "manifest.csv"
+DESIGN, CONFIG, MANIFEST = STUDY, "config.yaml", "manifest.csv"
+PROCESS_LOG = "process.log"  # what workers print that run in processes of their own
+FAILURES, CONTROL, WORKERS = "failures", "control", "workers"  # folders
 Progress = Callable[[int, int], None]
 
 
@@ -54,18 +63,28 @@ class Study:
         """Make the folder of a new study under `config.checkpoints`. Nothing is made when it raises.
 
         Every combination of settings is checked, copies of images are looked for and folds are drawn before anything is
-        written. `rows` have the columns of a manifest; those without a label take no part.
+        written. `rows` have the columns of a manifest; those without a label take no part. See `rows_with_folds`.
 
         Raises:
-            BadConfig: a setting that does not exist, or a value that it cannot have.
+            BadConfig: a setting that does not exist, a value that it cannot have, or two combinations that are the same.
+            MissingWeights: the pretrained weights of a combination cannot be had here.
             BadManifest: too few patients for so many folds.
             Leakage: the test split shares patients or copies with the other images.
             BadRun: the name is taken or impossible, or the folder cannot be written to.
         """
+        known: dict[str, Cell] = {}
         for cell in design.cells:
-            configured(config, cell)
-        used = labelled(rows).reset_index(drop=True)
-        folds = fold_columns(used, design, progress)
+            chosen = configured(config, cell)
+            check_model(chosen.model)
+            pick_device_config(chosen.training)
+            same = known.setdefault(dump_config(chosen), cell)
+            if same is not cell:
+                raise BadConfig(f"{same.label} and {cell.label} are the same settings: give each value once")
+        used = rows_with_folds(rows, design, config.data, progress)
+        for job in design.jobs:
+            trained = fold_rows(used, job.repeat, job.fold)
+            require_trainable(trained, allow_leakage=config.data.allow_leakage)
+            require_breasts(trained, configured(config, job.cell))
         root = Path(config.checkpoints).absolute()
         draft = root / f"{DRAFT}{uuid.uuid4().hex[:12]}"
         title = clean_name(name)
@@ -75,8 +94,8 @@ class Study:
             plain_yaml().dump(design.model_dump(mode="json"), stream)
             write_text(draft / DESIGN, stream.getvalue())
             write_text(draft / CONFIG, dump_config(config, skip=("dashboard",)))
-            write_manifest(used.assign(**folds), draft / MANIFEST)
-            (draft / "control").mkdir()
+            write_manifest(used, draft / MANIFEST)
+            (draft / CONTROL).mkdir()
             if os.path.lexists(root / title):
                 raise BadRun(f"{title}: there is a run or a study of this name already. Choose another name.")
             return cls(settle(draft, iter([title])))
@@ -91,7 +110,18 @@ class Study:
         study = cls(path)
         if not is_study(study.path):
             raise BadRun(f"{study.path}: no study: expected a folder with {DESIGN}. `python -m core study new` makes one.")
+        study.require_regular()
         return study
+
+    def require_regular(self) -> None:
+        """Raises BadRun where one of the study's own folders or files leads elsewhere: what is written would land there."""
+        for name in (FAILURES, CONTROL, WORKERS):
+            folder = self.path / name
+            if folder.is_symlink() or is_junction(folder) or (folder.exists() and not folder.is_dir()):
+                raise BadRun(f"{folder}: expected a folder of the study's own. Take it out; nothing was changed.")
+        for name in (CONFIG, MANIFEST, DESIGN, PROCESS_LOG):
+            if kind := irregular(self.path / name):
+                raise BadRun(f"{self.path / name}: expected a file, got {kind}. Take it out; nothing was changed.")
 
     # ------------------------------------------------------------------ read
 
@@ -143,9 +173,10 @@ class Study:
         Raises:
             BadRun: the folder cannot be written to.
         """
+        self.require_regular()
         try:
-            (self.path / "control").mkdir(exist_ok=True)
-            (self.path / "control" / "stop").touch()
+            (self.path / CONTROL).mkdir(exist_ok=True)
+            (self.path / CONTROL / "stop").touch()
         except OSError as error:
             raise BadRun(f"{self.name}: a request to stop cannot be written ({error.strerror or error}).") from error
         for run in self.runs.values():
@@ -155,11 +186,29 @@ class Study:
     @property
     def stopping(self) -> bool:
         """Whether a stop was requested and not yet withdrawn."""
-        return (self.path / "control" / "stop").exists()
+        return (self.path / CONTROL / "stop").exists()
 
     def withdraw_stop(self) -> None:
         """Forget a request to stop."""
-        (self.path / "control" / "stop").unlink(missing_ok=True)
+        (self.path / CONTROL / "stop").unlink(missing_ok=True)
+
+    def failures(self) -> dict[str, str]:
+        """Why runs could not be made, by name: they have no folder that could say so."""
+        found = {}
+        for job in self.design().jobs:
+            path = self.path / FAILURES / f"{job.name}.txt"
+            if not irregular(path) and path.is_file():
+                found[job.name] = read_bytes(path).decode("utf-8", "replace").strip()
+        return found
+
+    def set_failure(self, job: Job, reason: str) -> None:
+        """Write down why a run could not be made; "" forgets it."""
+        path = self.path / FAILURES / f"{job.name}.txt"
+        if reason:
+            path.parent.mkdir(exist_ok=True)
+            write_text(path, reason + "\n")
+        else:
+            path.unlink(missing_ok=True)
 
     def extend(self, *, repeats: int) -> None:
         """Repeat the cross-validation `repeats` times in all, with folds of further seeds; what is trained stays.
@@ -172,17 +221,10 @@ class Study:
         if repeats <= design.repeats:
             raise BadConfig(f"{self.name}: expected more than {design.repeats} repeats, got {repeats}")
         longer = Design.of(design.model_dump() | {"repeats": repeats}, self.name)
-        manifest = self.manifest()
-        drawn = fold_columns(manifest, longer, None)
-        write_manifest(manifest.assign(**{name: drawn[name] for name in drawn if name not in manifest}), self.path / MANIFEST)
+        write_manifest(with_folds(self.manifest(), longer, first=design.repeats), self.path / MANIFEST)
         stream = StringIO()
         plain_yaml().dump(longer.model_dump(mode="json"), stream)
         write_text(self.path / DESIGN, stream.getvalue())
-
-
-def is_study(folder: Path) -> bool:
-    """Whether the folder has what makes a study."""
-    return (folder / DESIGN).is_file() and not (folder / DESIGN).is_symlink()
 
 
 def list_studies(root: Path | str) -> list[Study]:

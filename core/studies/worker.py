@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +18,15 @@ import psutil
 
 import core
 from core.errors import BadRun, LabError
-from core.files.untrusted import open_to_write
+from core.files.folders import write_text
+from core.files.untrusted import irregular, open_to_write
 from core.runs.events import Event
 from core.runs.run import Run
 from core.studies.design import Job
-from core.studies.study import Study
+from core.studies.study import PROCESS_LOG, WORKERS, Study
 
 _LOOK = 2.0  # seconds between two looks at what others train
-_WORKERS = "workers"  # a file for each process that works on the study: its machine and its number
+_STARTED = "MAMMOLAB_STUDY_WORKER"  # in the environment of a process that `start_process` has started
 _TRIES = 5  # looks at a run that nobody trains and that cannot be taken
 
 
@@ -60,14 +61,17 @@ def work(
     Raises:
         LabError: the study's own files are damaged.
     """
-    manifest = study.manifest()
-    study.withdraw_stop()
+    study.require_regular()
+    jobs, manifest = study.design().jobs, study.manifest()  # in this order: an extension writes the manifest first
+    if _STARTED not in os.environ and not active_workers(study):  # else what was asked since then, or of others, counts
+        study.withdraw_stop()
     with _present(study):
-        return _work(study, manifest, on_run=on_run, on_event=on_event, retry=retry, queue=queue)
+        return _work(study, jobs, manifest, on_run=on_run, on_event=on_event, retry=retry, queue=queue)
 
 
 def _work(
     study: Study,
+    jobs: Sequence[Job],
     manifest: pd.DataFrame,
     *,
     on_run: Callable[[Job, Run], None] | None,
@@ -76,7 +80,7 @@ def _work(
     queue: bool,
 ) -> Outcome:
     outcome = Outcome()
-    left, refused = list(study.design().jobs), Counter[Job]()
+    left, refused = list(jobs), Counter[Job]()
     while left:
         others = []
         for job in left:
@@ -99,8 +103,10 @@ def _work(
                 continue
             except LabError as error:
                 outcome.failed[job.name] = str(error)
+                study.set_failure(job, str(error))
                 continue
-            if not _train(run, job, outcome, refused, on_run=on_run, on_event=on_event, queue=queue):
+            study.set_failure(job, "")
+            if not _train(study, run, job, outcome, refused, on_run=on_run, on_event=on_event, queue=queue):
                 others.append(job)
         if others:
             time.sleep(_LOOK)
@@ -109,6 +115,7 @@ def _work(
 
 
 def _train(
+    study: Study,
     run: Run,
     job: Job,
     outcome: Outcome,
@@ -133,10 +140,22 @@ def _train(
         return True
     if on_run is not None:
         on_run(job, run)
+    asked = False
+
+    def follow(event: Event) -> None:
+        # A stop of the study may come before the run is at work, and one of the run, or Ctrl-C, after its last step.
+        nonlocal asked
+        if study.stopping and not run.requested("stop"):
+            run.request("stop")
+        asked = asked or run.requested("stop")
+        if on_event is not None:
+            on_event(event)
+
     try:
-        status = run_to_end(run, resume=run.begun, on_event=on_event, queue=queue)
+        status = run_to_end(run, resume=run.begun, on_event=follow, queue=queue)
     except BadRun as error:
-        if run.status().live or run.status().waiting:  # another worker was quicker
+        refused[job] += 1  # another worker may have been quicker, and not yet be seen at work
+        if refused[job] <= _TRIES or run.status().live or run.status().waiting:
             return False
         outcome.failed[job.name] = str(error)
     except LabError as error:
@@ -144,8 +163,7 @@ def _train(
     else:
         if status.state == "done":
             outcome.trained.append(job.name)
-        else:
-            outcome.stopped = True
+        outcome.stopped = asked or status.state != "done"
     return True
 
 
@@ -158,8 +176,9 @@ def start_process(study: Study, *, retry: bool = False) -> int:
     Raises:
         BadRun: the system starts no process, or the folder cannot be written to.
     """
-    from core.training.launchers import PROCESS_LOG, detached
+    from core.training.launchers import detached
 
+    study.require_regular()
     command = [sys.executable, "-m", "core", "study", "run", str(study.path), *(["--retry"] if retry else [])]
     try:
         study.withdraw_stop()
@@ -167,7 +186,7 @@ def start_process(study: Study, *, retry: bool = False) -> int:
             process = subprocess.Popen(
                 command,
                 cwd=Path(core.__file__).parents[1],
-                env=dict(os.environ),
+                env={**os.environ, _STARTED: "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -186,18 +205,25 @@ _children: list[subprocess.Popen[bytes]] = []  # kept, so that one that has ende
 def active_workers(study: Study) -> int:
     """How many processes of this machine work on the study now."""
     _children[:] = [child for child in _children if child.poll() is None]
+    study.require_regular()
     count = 0
-    for path in (study.path / _WORKERS).glob(f"{platform.node()}-*"):
-        number = path.name.rpartition("-")[2]
-        try:
-            alive = number.isdigit() and psutil.Process(int(number)).create_time() <= path.stat().st_mtime + 1
-        except (psutil.Error, OSError):
-            alive = False
-        if alive:
+    for path in (study.path / WORKERS).glob("*"):
+        host, _, number = path.name.rpartition("-")
+        if host != platform.node() or not number.isdigit() or irregular(path):
+            continue  # of another machine, or nothing of ours
+        if _began(int(number)) == path.read_text(encoding="utf-8"):
             count += 1
         else:
             path.unlink(missing_ok=True)
     return count
+
+
+def _began(process: int) -> str:
+    """When a process began, as its mark says it: the next one of the same number has another time. "" for none."""
+    try:
+        return repr(psutil.Process(process).create_time())
+    except psutil.Error:
+        return ""
 
 
 @contextmanager
@@ -211,7 +237,7 @@ def _present(study: Study) -> Iterator[None]:
 
 
 def _mark(study: Study, process: int) -> Path:
-    path = study.path / _WORKERS / f"{platform.node()}-{process}"
+    path = study.path / WORKERS / f"{platform.node()}-{process}"
     path.parent.mkdir(exist_ok=True)
-    path.touch()
+    write_text(path, _began(process))
     return path

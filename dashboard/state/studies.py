@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.config import Config
 from core.config.yaml_text import parse_yaml, plain_yaml
 from core.errors import BadConfig
+from core.runs import Run
 from core.studies import Design, ProbeResults, Study, active_workers, list_studies, probe
+from core.studies.results import minutes_of
 from core.training.rows import load_rows
 from dashboard.state import preferences, settings, tasks
 
@@ -33,10 +36,13 @@ def current() -> Study | None:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a study is: the status of each run by name (None: not begun), and how many processes work on it."""
+    """How far a study is: the status of each run by name (None: not begun), how many processes work on it, why runs could not
+    be made, and how long finished ones took, without their pauses."""
 
     runs: dict[str, Status | None]
     workers: int
+    failures: dict[str, str]
+    seconds: dict[str, float]
 
     @property
     def done(self) -> int:
@@ -44,24 +50,36 @@ class Progress:
 
     @property
     def failed(self) -> int:
-        return sum(each is not None and each.state == "failed" for each in self.runs.values())
+        return len(self.failures) + sum(each is not None and each.state == "failed" for each in self.runs.values())
 
     @property
     def seconds_left(self) -> float | None:
         """By the mean of the finished runs; None before the first."""
-        times = [
-            each.finished - each.started
-            for each in self.runs.values()
-            if each is not None and each.state == "done" and each.finished and each.started
-        ]
+        times = [each for each in self.seconds.values() if each]
         left = len(self.runs) - self.done - self.failed
         return None if not times else left * sum(times) / len(times) / max(1, self.workers)
+
+
+@dataclass(frozen=True)
+class QuickAnswer:
+    """The results of a probe, and what they are of."""
+
+    design: Design
+    manifest: Path
+    found: ProbeResults
 
 
 def progress_of(study: Study) -> Progress:
     """How far it is. Raises BadConfig: study.yaml is damaged."""
     runs = {job.name: None if run is None else run.status() for job, run in study.runs.items()}
-    return Progress(runs, active_workers(study))
+    done = {name: each for name, each in runs.items() if each is not None and each.state == "done"}
+    seconds = {name: _seconds(str(study.path / name), each.finished) for name, each in done.items()}
+    return Progress(runs, active_workers(study), study.failures(), seconds)
+
+
+@lru_cache(maxsize=4_096)
+def _seconds(path: str, finished: float | None) -> float:
+    return 60 * minutes_of(Run(path))
 
 
 def design_of(question: str, factors: dict[str, list[Any]], more: str, folds: int, repeats: int, how: str) -> Design:
@@ -97,8 +115,9 @@ def start_quick(design: Design, config: Config, manifest: Path) -> None:
     """Compare settings by a probe, in the background."""
     chosen = _of(config, manifest)
 
-    def work(report: tasks.Report) -> ProbeResults:
-        return probe(design, chosen, load_rows(chosen), progress=report, searching=report)
+    def work(report: tasks.Report) -> QuickAnswer:
+        found = probe(design, chosen, load_rows(chosen), progress=report, searching=report)
+        return QuickAnswer(design, manifest, found)
 
     tasks.forget_task(QUICK)
     tasks.start_task(QUICK, "Quick answer", work)

@@ -95,6 +95,7 @@ def page(context: BrowserContext, lab: Lab) -> Iterator[Page]:
     page.close()
 
 
+@pytest.mark.slow_but("", "data", "train")  # the others are opened by their AppTests
 @pytest.mark.parametrize("path", PAGES)
 def test_page_opens_by_its_address_before_anything_is_trained(lab: Lab, page: Page, path: str) -> None:
     lab.open(page, path)

@@ -17,6 +17,7 @@ from filelock import FileLock
 from core.errors import BadRun, NotRecorded
 from core.files.atomic import replacing, write_text
 from core.files.untrusted import irregular, read_bytes
+from core.runs.folder import runs_root
 from core.runs.locks import ACCESSES, Timeout, take
 from core.runs.test_set.accesses import (
     FILE,
@@ -79,6 +80,7 @@ def record(
     Raises:
         NotRecorded: it cannot be written. Give no access then.
     """
+    root = runs_root(root)
     every = list(keys)
     flat = frozenset(key for each in every for key in each)
     access = Access(
@@ -131,7 +133,7 @@ def adopt(folder: Path, root: Path) -> None:
         NotRecorded: they cannot be written.
     """
     try:
-        earlier = of_root(root, test_set_of(folder))
+        earlier = of_root(runs_root(root), test_set_of(folder))
     except BadRun as error:  # reported to whoever asks the run; it keeps nobody from training
         log.warning("%s", error)
         return

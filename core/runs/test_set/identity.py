@@ -27,6 +27,7 @@ from core.data.table_text import decode, read_text
 from core.data.tables import parse_table
 from core.errors import LabError
 from core.files.untrusted import LARGE, read_bytes
+from core.runs.folder import is_study, runs_root
 from core.runs.test_set.provenance import read_entries
 
 if TYPE_CHECKING:
@@ -166,13 +167,14 @@ def all_test_sets(root: Path) -> list[TestSet]:
 
 
 def run_folders(root: Path) -> list[Path]:
-    """The folders in the folder of runs that have a manifest; hidden ones, which are no runs, are passed over."""
+    """The folders in the folder of runs that have a manifest; hidden ones and studies, which are no runs, are passed over."""
+    root = runs_root(root)
     try:
         with os.scandir(root) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     except OSError:
         return []
-    return [root / name for name in names if (root / name / MANIFEST).is_file()]
+    return [root / name for name in names if (root / name / MANIFEST).is_file() and not is_study(root / name)]
 
 
 def _read(path: Path, name: str, folder: Path | None, *, evaluated: bool) -> TestSet:

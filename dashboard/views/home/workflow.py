@@ -55,7 +55,9 @@ def _data(path: Path | None) -> Mark:
         counts = datasets.counts_of(path)
     except LabError:
         return Mark(False, "not readable")
-    return Mark(True, "being read …" if counts is None else f"{counted(counts.images, 'image')}, {counts.patient_words}")
+    if counts is None:
+        return Mark(True, "being read …")
+    return Mark(True, f"{counted(counts.images, 'image')}, {counts.patient_words}{counts.excluded_words}")
 
 
 def _train(runs: int, active: int, run: Run | None) -> Mark:

@@ -7,10 +7,11 @@ from typing import Any
 import streamlit as st
 
 from core.errors import LabError
-from core.studies import Design, ProbeResults, Study
-from core.studies.quick_probe import NOTICE
+from core.studies import Design, Study
+from core.studies.quick_probe import NOTICE, unseen
 from core.wording import counted, plain
 from dashboard.state import datasets, preferences, settings, studies, tasks, widgets
+from dashboard.state.studies import QuickAnswer
 from dashboard.ui import background, components, html_tables, notices
 
 # What is asked most: (words, setting, values with the reference first)
@@ -18,7 +19,7 @@ ASKED: dict[str, tuple[str, list[Any]]] = {
     "CLAHE on or off": ("preprocessing.clahe", [True, False]),
     "CLAHE clip limit": ("preprocessing.clip_limit", [1, 2, 4]),
     "Input size": ("preprocessing.size", [[512, 320], [640, 400]]),
-    "Backbone": ("model.name", ["tf_efficientnet_lite0", "small_cnn"]),
+    "Network": ("model.name", ["tf_efficientnet_lite0", "small_cnn"]),
     "Loss": ("training.loss", ["bce", "focal"]),
 }
 HOW = {"full": "Every combination", "one at a time": "One setting at a time"}
@@ -55,7 +56,7 @@ def form() -> None:
         return
     st.markdown(f"{counted(len(design.jobs), 'run')} to train: {counted(len(design.cells), 'combination')}, {folds} folds.")
     _actions(design, name)
-    _quick_result()
+    _quick_result(design)
 
 
 def _values(asked: list[str]) -> str:
@@ -82,19 +83,23 @@ def _actions(design: Design, name: str) -> None:
             studies.start_making(name, design, settings.current(), manifest)
             st.rerun()
         help_words = "Compares by a probe on a frozen network, in minutes: nothing is trained or stored."
-        possible = bool(design.factors) and all(each.split(".")[0] in ("preprocessing", "model") for each in design.factors)
+        possible = bool(design.factors) and not unseen(design)
         if st.button("Quick answer", icon=":material/bolt:", disabled=not possible, help=help_words, key="study:ask"):
             studies.start_quick(design, settings.current(), manifest)
             st.rerun()
     if not name.strip():
-        st.caption("A study needs a name. A quick answer compares settings of preprocessing and model.")
+        st.caption("A study needs a name. A quick answer compares preprocessing, or networks that start from weights.")
 
 
-def _quick_result() -> None:
+def _quick_result(design: Design) -> None:
+    """What the last probe has found, as long as the form still asks for it."""
     task = tasks.task(studies.QUICK)
-    if task is None or task.state != "done" or not isinstance(task.result, ProbeResults):
+    answer = None if task is None or task.state != "done" else task.result
+    if not isinstance(answer, QuickAnswer):
         return
-    found = task.result
+    if answer.manifest != datasets.current_manifest() or answer.design.factors != design.factors:
+        return  # of another data set, or another question
+    found = answer.found
     st.markdown(f"**Quick answer: {plain(found.results.answer)}**")
     rows = [(row[0], row[2], row[3], row[6], row[7]) for row in found.results.table_rows()]
     html_tables.table(["Settings", "AUC of the probe", "AUC by fold", "Difference", "Adjusted p"], rows)

@@ -49,6 +49,8 @@ def one(study: Study) -> None:
         if design.question:
             st.markdown(f"#### {plain(design.question)}")
         state = studies.progress_of(study)
+        if state.workers:
+            st.session_state.pop(_starting(study), None)
         active = state.workers > 0 or bool(st.session_state.get(_starting(study)))
         st.session_state[_SHOWN] = (state.done, state.failed, state.workers)
         st.fragment(head, run_every=REFRESH if active else None)(study)
@@ -110,6 +112,7 @@ def _start(study: Study, *, retry: bool) -> None:
     except LabError as error:
         notices.show_error(str(error))
         return
+    st.session_state[_starting(study)] = True
     st.rerun()
 
 
@@ -120,6 +123,8 @@ def _starting(study: Study) -> str:
 def answer(found: StudyResults) -> None:
     """The answer in words, and how far it can be trusted."""
     st.markdown(f"**{plain(found.answer)}**")
+    for warning in found.warnings:
+        notices.warning(plain(warning))
     st.caption(f"{found.confidence:.0%} intervals, patients taken as independent; AUC counts pairs within a fold. {OPTIMISTIC}")
 
 
@@ -161,9 +166,10 @@ def runs_table(state: Progress) -> None:
     rows = []
     for name, each in state.runs.items():
         epoch = "" if each is None or not each.epochs else f"{each.epoch} of {each.epochs}"
-        seconds = each.finished - each.started if each is not None and each.finished and each.started else None
-        said = STATES["queued" if each is None else each.state][0]
-        rows.append((name, said, epoch, "" if seconds is None else duration(seconds), "" if each is None else each.reason))
+        failure = state.failures.get(name, "")
+        said = STATES["failed" if failure else "queued" if each is None else each.state][0]
+        took = duration(state.seconds[name]) if state.seconds.get(name) else ""
+        rows.append((name, said, epoch, took, failure if each is None else each.reason))
     html_tables.table(["Run", "State", "Epoch", "Time", "Detail"], rows)
 
 

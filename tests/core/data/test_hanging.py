@@ -40,3 +40,8 @@ def test_right_breasts_hang_left_and_only_what_is_there_is_offered() -> None:
     pair = {place: row for place, row in found.items() if place != ("R", "MLO") and place[0] != "R"}
     assert list(hangings(pair, ("L", "CC"))) == ["views"]
     assert hangings({("L", "CC"): rows.iloc[1]}, ("L", "CC")) == {}
+
+
+def test_images_of_nobody_hang_alone() -> None:
+    rows = table(("unknown", "", "L", "CC", "a"), ("unknown", "", "R", "CC", "b"))
+    assert examination(rows, rows.iloc[0]) == {}, "they may be of two people"

@@ -44,6 +44,7 @@ def test_names_of_runs_are_folders_of_their_own() -> None:
         ({"factors": {"training.epochs": [1]}}, "at least two different values"),
         ({"factors": {"training.epochs": [1, 1]}}, "at least two different values"),
         ({"factors": {"training.epochs": list(range(1, 2000))}}, "expected at most 5,000 trainings, got 9,995"),
+        ({"factors": {f"training.{name}": list(range(10)) for name in "abcdefghij"}}, "expected at most 5,000 trainings, got"),
         ({"fold": 5}, "fold"),
     ],
 )
@@ -51,3 +52,10 @@ def test_what_cannot_be_asked_is_refused_with_the_reason(values: dict[str, objec
     with pytest.raises(BadConfig, match="study") as caught:
         Design.of(values, "study.yaml")
     assert said in str(caught.value)
+
+
+def test_settings_of_one_name_are_told_apart() -> None:
+    design = Design(
+        factors={"training.lesions.patch_size": [64, 96], "preprocessing.patch_size": [1, 2], "model.name": ["a", "b"]}
+    )
+    assert design.cells[0].label == "training.lesions.patch_size 64, preprocessing.patch_size 1, name a"

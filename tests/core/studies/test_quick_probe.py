@@ -22,7 +22,7 @@ def images(tmp_path: Path) -> pd.DataFrame:
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A network without weights is probed as it is: no file is read."""
-    monkeypatch.setattr("core.studies.quick_probe._with_weights", lambda config: config)
+    monkeypatch.setattr("core.studies.quick_probe._with_weights", lambda config, compared: config)
     return toy_config(tmp_path, evaluation__bootstrap_samples=100)
 
 
@@ -48,6 +48,13 @@ def test_images_that_cannot_be_read_are_listed_and_left_out_everywhere(images: p
         probe(DESIGN, config, images)
 
 
+def test_networks_without_weights_are_compared_with_none(images: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="small_cnn starts without weights"):
+        probe(Design(folds=2, factors={"model.name": ["small_cnn", "tf_efficientnet_lite0"]}), toy_config(tmp_path), images)
+
+
 def test_what_a_probe_cannot_see_is_refused(images: pd.DataFrame, config: Config) -> None:
+    with pytest.raises(BadConfig, match=r"model\.dropout: a probe trains no network"):
+        probe(Design(folds=2, factors={"model.dropout": [0.1, 0.5]}), config, images)
     with pytest.raises(BadConfig, match="trains no network"):
         probe(Design(folds=2, factors={"training.epochs": [1, 2]}), config, images)

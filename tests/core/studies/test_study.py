@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
 import threading
 from pathlib import Path
@@ -12,11 +14,15 @@ import pytest
 from builders.toy_training import draw_frame, toy_config
 from sklearn.metrics import roc_auc_score
 
-from core.errors import BadConfig, BadRun
+from core.data import write_manifest
+from core.errors import BadConfig, BadManifest, BadRun, MissingWeights
+from core.evaluate import evaluate
 from core.evaluate.store import read_predictions
 from core.metrics.intervals import Interval
 from core.runs import Run
-from core.studies import Design, Study, list_studies, results_of, work
+from core.runs.folder import runs_root
+from core.runs.test_set.identity import run_folders
+from core.studies import Design, Study, active_workers, list_studies, results_of, work
 
 DESIGN = Design(question="Does it help?", folds=2, factors={"training.learning_rate": [0.01, 0.0001]})
 SETTINGS = {"training__epochs": 1, "evaluation__bootstrap_samples": 100}
@@ -160,6 +166,108 @@ def test_more_repeats_keep_what_is_trained_and_draw_other_folds(trained: Study) 
     assert len(trained.runs) == 8 and sum(run is not None for run in trained.runs.values()) == 4
     with pytest.raises(BadConfig, match="more than 2"):
         trained.extend(repeats=2)
+
+
+def test_a_set_without_a_split_gives_up_the_test_images_that_a_training_would(tmp_path: Path, images: pd.DataFrame) -> None:
+    study = make(tmp_path, images.assign(split="", fold_1="7", fold_group="x"), Design(folds=2))
+    own = Run.create(toy_config(tmp_path / "others"), images.assign(split=""))
+    tested = own.manifest().query("split == 'test'")["path"]
+    found = study.manifest()
+    assert len(tested) and set(found.loc[found["fold_1"] == "-1", "path"]) == set(tested)
+
+
+def test_two_combinations_that_are_the_same_are_refused(tmp_path: Path, images: pd.DataFrame) -> None:
+    with pytest.raises(BadConfig, match="are the same settings"):
+        make(tmp_path, images, Design(folds=2, factors={"training.epochs": [2, "2"]}))
+
+
+def test_further_repeats_need_no_image_to_keep_copies_together(trained: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = trained.manifest()
+    first, second = (manifest.index[manifest["fold_1"] != "-1"])[:2]
+    groups = manifest["fold_group"].where(manifest.index != second, manifest.at[first, "fold_group"])
+    write_manifest(manifest.assign(fold_group=groups), trained.path / "manifest.csv")
+    monkeypatch.setattr("core.studies.folds.find_duplicates", None)
+    trained.extend(repeats=8)
+    after = trained.manifest()
+    assert all(after.at[first, f"fold_{repeat}"] == after.at[second, f"fold_{repeat}"] for repeat in range(2, 9))
+
+
+def test_a_study_of_files_that_are_not_there_is_refused(tmp_path: Path, images: pd.DataFrame) -> None:
+    with pytest.raises(BadManifest, match="none of the 32 files is there"):
+        make(tmp_path, images.assign(path=[f"/nowhere/{number}.png" for number in range(32)]))
+
+
+def test_its_test_split_is_never_evaluated_and_does_not_count_as_a_run_s(trained: Study) -> None:
+    run = next(run for run in trained.runs.values() if run is not None)
+    with pytest.raises(BadRun, match="of the study lr, whose test split stays sealed"):
+        evaluate(run, "test")
+    assert run_folders(trained.path.parent) == [] and run_folders(trained.path) == []
+    assert runs_root(trained.path) == trained.path.parent
+
+
+def test_a_run_that_cannot_be_made_is_listed_with_its_reason(trained: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, run = next(iter(trained.runs.items()))
+    assert run is not None
+    shutil.rmtree(run.path)
+
+    def refuse(*_: object, **__: object) -> Run:
+        raise MissingWeights("no weights here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "create", refuse)
+        assert work(trained, queue=False).failed == {job.name: "no weights here"}
+    assert results_of(trained).failed == {job.name: "no weights here"}
+    assert work(trained, queue=False).failed == {} and results_of(trained).failed == {}
+
+
+def test_a_stop_at_the_last_moment_of_a_run_stops_the_study(tmp_path: Path, images: pd.DataFrame) -> None:
+    study = make(tmp_path, images, Design(folds=2))
+
+    def last(event: Any) -> None:
+        if event["type"] == "epoch":
+            study.request_stop()
+
+    outcome = work(study, on_event=last, queue=False)
+    assert outcome.stopped and len(outcome.trained) <= 1
+
+
+def test_a_stop_asked_of_a_worker_that_is_just_starting_counts(
+    tmp_path: Path, images: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make(tmp_path, images, Design(folds=2))
+    study.request_stop()
+    monkeypatch.setenv("MAMMOLAB_STUDY_WORKER", "1")  # as in the process that start_process starts
+    assert work(study, queue=False).stopped and not any(study.runs.values())
+    monkeypatch.delenv("MAMMOLAB_STUDY_WORKER")
+    assert len(work(study, queue=False).trained) == 2
+
+
+def test_workers_are_counted_by_processes_that_are_there(trained: Study) -> None:
+    folder = trained.path / "workers"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{platform.node()}-{os.getpid()}").write_text("another start", encoding="utf-8")
+    (folder / f"{platform.node()}-precious").write_text("mine", encoding="utf-8")
+    assert active_workers(trained) == 0
+    assert [path.name for path in folder.iterdir()] == [f"{platform.node()}-precious"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs rights on Windows")
+@pytest.mark.parametrize("name", ["workers", "control", "failures", "process.log"])
+def test_a_folder_that_leads_elsewhere_is_refused(trained: Study, tmp_path: Path, name: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    shutil.rmtree(trained.path / name, ignore_errors=True)
+    (trained.path / name).symlink_to(tmp_path / "elsewhere")
+    for act in (trained.request_stop, lambda: active_workers(trained), lambda: work(trained), lambda: Study.open(trained.path)):
+        with pytest.raises(BadRun, match="Take it out"):
+            act()
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_images_of_several_repeats_count_once(trained: Study) -> None:
+    trained.extend(repeats=2)
+    work(trained, queue=False)
+    found = results_of(trained).cells[0]
+    assert (found.images, found.folds, len(found.by_fold)) == (28, 4, 4)
 
 
 def test_a_damaged_design_is_named(trained: Study) -> None:

@@ -295,6 +295,7 @@ def test_a_patient_of_whom_another_image_is_validated_is_left_out_of_the_patches
     assert used is not None and set(used["patient_id"]) == {f"q{number:02}" for number in range(10)}
 
 
+@pytest.mark.slow
 def test_what_an_attempt_without_a_checkpoint_chose_is_chosen_again(make_run: MakeRun, tmp_path: Path) -> None:
     path = other_manifest(tmp_path)
     run = make_run("run", training__epochs=1, training__lesions__patch_manifest=path.as_posix())
@@ -304,6 +305,7 @@ def test_what_an_attempt_without_a_checkpoint_chose_is_chosen_again(make_run: Ma
     assert used is not None and len(used) == 12
 
 
+@pytest.mark.slow
 def test_a_resumed_patch_phase_needs_the_record_of_its_images(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("run", training__lesions__patch_manifest=other_manifest(tmp_path).as_posix())
     killed(run, 1)

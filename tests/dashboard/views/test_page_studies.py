@@ -128,7 +128,7 @@ def test_a_quick_answer_is_shown_with_what_it_is_not(workspace: Path, monkeypatc
     assert not studies.all_studies()
 
 
-def _small(config: Any) -> Any:
+def _small(config: Any, *, compared: bool) -> Any:
     changes = {"size": (32, 32)}
     model = config.model.model_copy(update={"name": "small_cnn", "weights": "none", "options": {"width": 8}})
     return config.model_copy(update={"preprocessing": config.preprocessing.model_copy(update=changes), "model": model})
