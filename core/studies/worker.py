@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,10 +14,9 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-import core
 from core.errors import BadRun, LabError
 from core.files.folders import write_text
-from core.files.untrusted import irregular, open_to_write
+from core.files.untrusted import irregular
 from core.runs.events import Event
 from core.runs.run import Run
 from core.studies.design import Job
@@ -176,35 +173,24 @@ def start_process(study: Study, *, retry: bool = False) -> int:
     Raises:
         BadRun: the system starts no process, or the folder cannot be written to.
     """
-    from core.training.launchers import detached
+    from core.training.launchers import start_command
 
     study.require_regular()
-    command = [sys.executable, "-m", "core", "study", "run", str(study.path), *(["--retry"] if retry else [])]
     try:
         study.withdraw_stop()
-        with os.fdopen(open_to_write(study.path / PROCESS_LOG, append=True), "ab") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=Path(core.__file__).parents[1],
-                env={**os.environ, _STARTED: "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                **detached(os.name == "nt"),
-            )
-        _children.append(process)
+        arguments = ["study", "run", str(study.path), *(["--retry"] if retry else [])]
+        process = start_command(arguments, study.path / PROCESS_LOG, {_STARTED: "1"})
         _mark(study, process.pid)
     except OSError as error:
         raise BadRun(f"{study.name}: no process could be started for it ({error.strerror or error}).") from error
     return process.pid
 
 
-_children: list[subprocess.Popen[bytes]] = []  # kept, so that one that has ended is collected
-
-
 def active_workers(study: Study) -> int:
     """How many processes of this machine work on the study now."""
-    _children[:] = [child for child in _children if child.poll() is None]
+    from core.training.launchers import collect_children
+
+    collect_children()  # one that was killed does not count as one at work
     study.require_regular()
     count = 0
     for path in (study.path / WORKERS).glob("*"):

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -121,21 +121,11 @@ def start_process(run: Run, *, resume: bool = False, queue: bool = True) -> int:
     run.acquire().release()  # nobody else has it
     _withdraw_all(run)
     before = run.status()
-    command = [sys.executable, "-m", "core", "train", "--resume", str(run.path), *([] if queue else ["--no-queue"])]
+    arguments = ["train", "--resume", str(run.path), *([] if queue else ["--no-queue"])]
     try:
-        with os.fdopen(open_to_write(run.path / PROCESS_LOG, append=True), "ab") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=Path(core.__file__).parents[1],
-                env={**os.environ, _LAUNCHER: "process"},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                **detached(os.name == "nt"),
-            )
+        process = start_command(arguments, run.path / PROCESS_LOG, {_LAUNCHER: "process"})
     except OSError as error:
         raise BadRun(f"{run.name}: no process could be started for it ({error.strerror or error}).") from error
-    _children.append(process)
     # "queued" even where it is resumed: until the process has taken the run over it waits to begin.
     run.set_status(
         **_queued(before),
@@ -149,12 +139,32 @@ def start_process(run: Run, *, resume: bool = False, queue: bool = True) -> int:
     return process.pid
 
 
+def start_command(arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """`python -m core` with these arguments in a process that outlives this one; what it prints is appended to `log`.
+
+    Raises:
+        OSError: the system starts no process, or the log cannot be written to.
+    """
+    with os.fdopen(open_to_write(log, append=True), "ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "core", *arguments],
+            cwd=Path(core.__file__).parents[1],
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            **detached(os.name == "nt"),
+        )
+    _children.append(process)
+    return process
+
+
 # Popen objects are kept so that an ended child is collected (poll) instead of staying a zombie.
 _children: list[subprocess.Popen[bytes]] = []
 
 
 def collect_children() -> int:
-    """Let the system forget the processes of `start_process` that have ended; how many are left. Cheap: call it now and
+    """Let the system forget the processes of `start_command` that have ended; how many are left. Cheap: call it now and
     then."""
     _children[:] = [child for child in _children if child.poll() is None]
     return len(_children)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
+from builders.lab_pages import wait_until
 from builders.toy_training import draw_frame, toy_config
 from sklearn.metrics import roc_auc_score
 
@@ -22,7 +24,7 @@ from core.metrics.intervals import Interval
 from core.runs import Run
 from core.runs.folder import runs_root
 from core.runs.test_set.identity import run_folders
-from core.studies import Design, Study, active_workers, list_studies, results_of, work
+from core.studies import Design, Study, active_workers, list_studies, results_of, start_process, work
 
 DESIGN = Design(question="Does it help?", folds=2, factors={"training.learning_rate": [0.01, 0.0001]})
 SETTINGS = {"training__epochs": 1, "evaluation__bootstrap_samples": 100}
@@ -249,6 +251,25 @@ def test_workers_are_counted_by_processes_that_are_there(trained: Study) -> None
     (folder / f"{platform.node()}-precious").write_text("mine", encoding="utf-8")
     assert active_workers(trained) == 0
     assert [path.name for path in folder.iterdir()] == [f"{platform.node()}-precious"]
+
+
+@pytest.mark.slow
+def test_a_worker_of_its_own_is_stopped_and_killed_and_nothing_is_lost(
+    tmp_path: Path, images: pd.DataFrame, finished: Study
+) -> None:
+    study = make(tmp_path, images)
+    start_process(study)
+    wait_until(lambda: any(run is not None and run.status().state == "done" for run in study.runs.values()))
+    study.request_stop()
+    wait_until(lambda: active_workers(study) == 0)
+    process = start_process(study)
+    assert active_workers(study) == 1
+    wait_until(lambda: any(run is not None and run.status().live for run in study.runs.values()))
+    psutil.Process(process).kill()
+    wait_until(lambda: active_workers(study) == 0)
+    assert not work(study, queue=False).failed
+    undisturbed = results_of(finished)
+    assert [each.auc for each in results_of(study).cells] == [each.auc for each in undisturbed.cells]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs rights on Windows")
