@@ -123,8 +123,12 @@ def test_the_glossary_opens_within_the_window_and_follows_what_is_typed(lab: Lab
     page.get_by_role("button", name="Glossary").click()
     terms = page.get_by_role("region", name="Glossary")
     expect(terms).to_contain_text("CLAHE")
-    box = terms.bounding_box()
-    assert box is not None and box["height"] > 300 and box["y"] >= 0 and box["y"] + box["height"] <= 720
+
+    def within_the_window() -> bool:
+        box = terms.bounding_box()
+        return box is not None and box["height"] > 300 and box["y"] >= 0 and box["y"] + box["height"] <= 720
+
+    wait_until(page, within_the_window)  # the terms may be there a moment before their styles
     search = page.get_by_label("Search the glossary")
     search.press_sequentially("operating point")  # without Enter
     expect(terms.locator("dt").first).to_have_text("Threshold (operating point)", timeout=PATIENCE)
