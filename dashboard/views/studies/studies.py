@@ -152,7 +152,14 @@ def shown_results(found: StudyResults) -> None:
     else:
         components.chart(figure, "studies:cells", height=height, alt="AUC over all folds and of each fold", subject=found.study)
     heads = [head if head.startswith("AUC") else head.capitalize() for head in HEADS]
-    html_tables.table(heads, [[cell.replace(" to ", "\u00a0to\u00a0") for cell in row] for row in found.table_rows()])
+    rows: list[list[html_tables.Cell]] = []
+    for each, texts in zip(found.cells, found.table_rows(), strict=True):
+        row: list[html_tables.Cell] = [text.replace(" to ", "\u00a0to\u00a0") for text in texts]
+        for place, metric in ((2, each.auc), (4, each.sensitivity), (5, each.specificity)):
+            if isinstance(metric, Interval):
+                row[place] = metric  # its limits stand below it: columns are many
+        rows.append(row)
+    html_tables.table(heads, rows, stacked=True)
     if found.failed:
         with st.expander(f"Failed: {counted(len(found.failed), 'run')}"):
             st.markdown("\n".join(f"- {plain(name)}: {plain(reason)}" for name, reason in found.failed.items()))
