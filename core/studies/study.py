@@ -13,6 +13,7 @@ Nothing else is stored: what is done is seen from the runs, so that a killed stu
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import uuid
@@ -72,22 +73,26 @@ class Study:
             Leakage: the test split shares patients or copies with the other images.
             BadRun: the name is taken or impossible, or the folder cannot be written to.
         """
+        root, title = Path(config.checkpoints).absolute(), clean_name(name)
+        if os.path.lexists(root / title):
+            raise BadRun(f"{title}: there is a run or a study of this name already. Choose another name.")
         known: dict[str, Cell] = {}
+        by_views: dict[int, Config] = {}  # of each number of views one configuration: the checks of rows ask for no more
         for cell in design.cells:
             chosen = configured(config, cell)
+            by_views.setdefault(chosen.model.views, chosen)
             check_model(chosen.model)
             pick_device_config(chosen.training)
             same = known.setdefault(dump_config(chosen), cell)
             if same is not cell:
                 raise BadConfig(f"{same.label} and {cell.label} are the same settings: give each value once")
         used = rows_with_folds(rows, design, config.data, progress)
-        for job in design.jobs:
-            trained = fold_rows(used, job.repeat, job.fold)
+        for repeat, fold in itertools.product(range(design.repeats), range(design.folds)):
+            trained = fold_rows(used, repeat, fold)
             require_trainable(trained, allow_leakage=config.data.allow_leakage)
-            require_breasts(trained, configured(config, job.cell))
-        root = Path(config.checkpoints).absolute()
+            for chosen in by_views.values():
+                require_breasts(trained, chosen)
         draft = root / f"{DRAFT}{uuid.uuid4().hex[:12]}"
-        title = clean_name(name)
         try:
             draft.mkdir(parents=True)
             stream = StringIO()
@@ -96,8 +101,6 @@ class Study:
             write_text(draft / CONFIG, dump_config(config, skip=("dashboard",)))
             write_manifest(used, draft / MANIFEST)
             (draft / CONTROL).mkdir()
-            if os.path.lexists(root / title):
-                raise BadRun(f"{title}: there is a run or a study of this name already. Choose another name.")
             return cls(settle(draft, iter([title])))
         except OSError as error:
             raise BadRun(f"{root}: the study's folder cannot be made ({error.strerror or error}).") from error
@@ -195,10 +198,9 @@ class Study:
     def failures(self) -> dict[str, str]:
         """Why runs could not be made, by name: they have no folder that could say so."""
         found = {}
-        for job in self.design().jobs:
-            path = self.path / FAILURES / f"{job.name}.txt"
-            if not irregular(path) and path.is_file():
-                found[job.name] = read_bytes(path).decode("utf-8", "replace").strip()
+        for path in sorted((self.path / FAILURES).glob("*.txt")):
+            if not irregular(path):
+                found[path.stem] = read_bytes(path).decode("utf-8", "replace").strip()
         return found
 
     def set_failure(self, job: Job, reason: str) -> None:

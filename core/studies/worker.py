@@ -47,7 +47,7 @@ def work(
     """Train all runs of the study that are not finished, in this thread, until none is left or a stop is requested.
 
     A run that was cut off is resumed; a finished one is never repeated; one that another worker trains is left to it, and
-    waited for at the end, in case that worker is killed. A run that fails is listed with its reason, and the others go on.
+    waited for at the end, in case that worker is killed. A run that fails is listed with its reason; the others are trained.
 
     Args:
         on_run: called before each training.

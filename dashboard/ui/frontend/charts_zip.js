@@ -3,8 +3,8 @@ export default function (component) {
   const { data, parentElement } = component
   const root = parentElement.querySelector(".charts-zip")
   const button = root.querySelector("button")
-  const told = root.querySelector("[role=status]")
-  const say = (words) => (told.textContent = words)
+  const status = root.querySelector("[role=status]")
+  const say = (words) => (status.textContent = words)
   if (!root._busy) say(`${data.charts.length} charts, each as PNG, SVG and CSV`)
   button.onclick = async () => {
     if (root._busy) return

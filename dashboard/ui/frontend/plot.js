@@ -125,12 +125,12 @@ function saveMenu(root, box) {
 }
 
 async function save(root, box, format) {
-  const told = box.querySelector("[role=status]")
+  const status = box.querySelector("[role=status]")
   try {
     const background = getComputedStyle(root).getPropertyValue("--st-background-color").trim()
     download(await fileOf(window.Plotly, root, background, format), `${root._wanted.file}.${format}`)
-    told.textContent = `Saved as ${root._wanted.file}.${format}`
+    status.textContent = `Saved as ${root._wanted.file}.${format}`
   } catch (error) {
-    told.textContent = `The chart could not be saved: ${error.message ?? error}`
+    status.textContent = `The chart could not be saved: ${error.message ?? error}`
   }
 }

@@ -1,29 +1,29 @@
-// Tiles of pictures (dashboard.cache.tiles): those wanted are fetched, the most wanted first, and kept as long as there is room.
+// Tiles of pictures (dashboard.cache.tiles): those wanted are fetched, the most wanted first, and cached as long as there is room.
 // `fetchTile(tile)` gives a promise of its grey levels; `onChange(error)` is called when one has come, or failed.
 function tileStore(fetchTile, onChange, { room = 192 << 20, atOnce = 4 } = {}) {
-  const kept = new Map() // name -> grey levels, or null while it is on its way; the least recently used first
+  const cached = new Map() // name -> grey levels, or null while it is on its way; the least recently used first
   const failed = new Set()
   let [wanted, flying, size] = [[], 0, 0]
   const drop = () => {
     const needed = new Set(wanted.map(({ name }) => name))
-    for (const [name, levels] of kept) {
+    for (const [name, levels] of cached) {
       if (size <= room) return
       if (!levels || needed.has(name)) continue
-      kept.delete(name)
+      cached.delete(name)
       size -= levels.byteLength
     }
   }
   const load = async (tile) => {
     flying += 1
-    kept.set(tile.name, null)
+    cached.set(tile.name, null)
     let problem = null
     try {
       const levels = await fetchTile(tile)
-      kept.set(tile.name, levels)
+      cached.set(tile.name, levels)
       size += levels.byteLength
       drop()
     } catch (error) {
-      kept.delete(tile.name)
+      cached.delete(tile.name)
       failed.add(tile.name)
       problem = error
     }
@@ -33,7 +33,7 @@ function tileStore(fetchTile, onChange, { room = 192 << 20, atOnce = 4 } = {}) {
   }
   const next = () => {
     while (flying < atOnce) {
-      const tile = wanted.find(({ name }) => !kept.has(name) && !failed.has(name))
+      const tile = wanted.find(({ name }) => !cached.has(name) && !failed.has(name))
       if (!tile) return
       load(tile)
     }
@@ -41,10 +41,10 @@ function tileStore(fetchTile, onChange, { room = 192 << 20, atOnce = 4 } = {}) {
   return {
     // The grey levels of a tile, or undefined while they are not here.
     get(name) {
-      const levels = kept.get(name)
+      const levels = cached.get(name)
       if (!levels) return undefined
-      kept.delete(name)
-      kept.set(name, levels)
+      cached.delete(name)
+      cached.set(name, levels)
       return levels
     },
     // From now on these are wanted ({name, ...}), in this order, and no others.

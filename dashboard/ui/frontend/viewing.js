@@ -325,16 +325,16 @@ function zoomTo(state, pane, zoom, about = boxOf(pane).map((length) => length / 
   const grown = next / pane.look.zoom
   const shown = pane.shown.map((length) => length * grown)
   const at = pane.at.map((start, axis) => about[axis] - (about[axis] - start) * grown)
-  change(state, pane, { zoom: next, ...kept(pane, shown, at) })
+  change(state, pane, { zoom: next, ...anchored(pane, shown, at) })
 }
 
 function panBy(state, pane, x, y) {
   place(state)
-  change(state, pane, kept(pane, pane.shown, [pane.at[0] + x, pane.at[1] + y]))
+  change(state, pane, anchored(pane, pane.shown, [pane.at[0] + x, pane.at[1] + y]))
 }
 
 // How far a picture of `shown` screen pixels is moved with its corner at `at`, or as near to it as it may be.
-function kept(pane, shown, at) {
+function anchored(pane, shown, at) {
   const box = boxOf(pane)
   return moved(box, shown, corner(box, shown, moved(box, shown, at, pane), pane), pane)
 }
