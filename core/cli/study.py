@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.cli.arguments import Commands, add_command, add_group, config_options, json_option
 from core.cli.output import note, print_json, print_table, printable, progress_bar
+from core.cli.study_plan import add_arguments as plan_arguments
+from core.cli.study_plan import plan
 from core.cli.train import STOPPED
 from core.cli.workspace import default_config, load
 from core.errors import BadConfig, BadRun, LabError
@@ -26,6 +28,8 @@ def add_commands(commands: Commands) -> None:
     config_options(parser)
     _design_arguments(parser)
     json_option(parser)
+
+    plan_arguments(add_command(studies, "plan", plan, "make a study by the data, the machine and the time there is; says why"))
 
     parser = add_command(
         studies, "quick", quick, "a quick answer: compare settings by a probe on a frozen network; nothing is trained or stored"

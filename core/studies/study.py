@@ -5,7 +5,7 @@ manifest.csv  the rows, with the fold of each repeat (columns fold_1, fold_2, ..
               number for those that stay together (fold_group)
 control/stop  a request to whoever trains the study
 failures/     why a run could not be made               workers/      a file for each process that works on it
-process.log   what workers in processes of their own print
+process.log   what workers in processes of their own print            plan.json     the choices of a plan, with their reasons
 <run>/        ordinary runs, named after what is compared, repeat and fold
 
 Nothing else is stored: what is done is seen from the runs, so that a killed study continues where it was.
@@ -14,6 +14,7 @@ Nothing else is stored: what is done is seen from the runs, so that a killed stu
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import uuid
@@ -31,7 +32,7 @@ from core.data.breasts import require_breasts
 from core.data.manifest import read_manifest, write_manifest
 from core.errors import BadConfig, BadRun
 from core.files.folders import write_text
-from core.files.untrusted import irregular, read_bytes
+from core.files.untrusted import irregular, read_bytes, read_json
 from core.model import check_model
 from core.model.device import pick_device_config
 from core.runs.drafts import DRAFT, settle
@@ -42,6 +43,7 @@ from core.studies.design import Cell, Design, Job
 from core.studies.folds import fold_rows, rows_with_folds, with_folds
 
 DESIGN, CONFIG, MANIFEST = STUDY, "config.yaml", "manifest.csv"
+PLAN = "plan.json"  # why a planned study is as it is
 PROCESS_LOG = "process.log"  # what workers print that run in processes of their own
 FAILURES, CONTROL, WORKERS = "failures", "control", "workers"  # folders
 Progress = Callable[[int, int], None]
@@ -59,12 +61,20 @@ class Study:
 
     @classmethod
     def create(
-        cls, name: str, design: Design, config: Config, rows: pd.DataFrame, *, progress: Progress | None = None
+        cls,
+        name: str,
+        design: Design,
+        config: Config,
+        rows: pd.DataFrame,
+        *,
+        plan: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
     ) -> Study:
         """Make the folder of a new study under `config.checkpoints`. Nothing is made when it raises.
 
         Every combination of settings is checked, copies of images are looked for and folds are drawn before anything is
-        written. `rows` have the columns of a manifest; those without a label take no part. See `rows_with_folds`.
+        written. `rows` have the columns of a manifest; those without a label take no part. See `rows_with_folds`. `plan` says
+        why the study is as it is (core.studies.plan.Plan.as_dict), where it was planned.
 
         Raises:
             BadConfig: a setting that does not exist, a value that it cannot have, or two combinations that are the same.
@@ -100,6 +110,8 @@ class Study:
             write_text(draft / DESIGN, stream.getvalue())
             write_text(draft / CONFIG, dump_config(config, skip=("dashboard",)))
             write_manifest(used, draft / MANIFEST)
+            if plan is not None:
+                write_text(draft / PLAN, json.dumps(plan, indent=1) + "\n")
             (draft / CONTROL).mkdir()
             return cls(settle(draft, iter([title])))
         except OSError as error:
@@ -122,7 +134,7 @@ class Study:
             folder = self.path / name
             if folder.is_symlink() or is_junction(folder) or (folder.exists() and not folder.is_dir()):
                 raise BadRun(f"{folder}: expected a folder of the study's own. Take it out; nothing was changed.")
-        for name in (CONFIG, MANIFEST, DESIGN, PROCESS_LOG):
+        for name in (CONFIG, MANIFEST, DESIGN, PROCESS_LOG, PLAN):
             if kind := irregular(self.path / name):
                 raise BadRun(f"{self.path / name}: expected a file, got {kind}. Take it out; nothing was changed.")
 
@@ -137,6 +149,14 @@ class Study:
         if not isinstance(values, Mapping):
             raise BadConfig(f"{path}: expected the fields of a study, got {type(values).__name__}. Restore it from a copy.")
         return Design.of(dict(values), str(path))
+
+    def plan(self) -> dict[str, Any]:
+        """What `core.studies.plan.Plan.as_dict` says of it; {} where it was not planned, or the file is damaged."""
+        try:
+            found = read_json(self.path / PLAN)
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def config(self) -> Config:
         """The configuration of the reference before its settings are applied. Raises BadConfig: config.yaml is damaged."""

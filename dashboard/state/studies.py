@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,8 @@ from core.config.yaml_text import parse_yaml, plain_yaml
 from core.errors import BadConfig
 from core.runs import Run
 from core.studies import Design, ProbeResults, Study, active_workers, list_studies, probe
+from core.studies.plan import Plan
+from core.studies.plan import plan as make_plan
 from core.studies.results import minutes_of
 from core.training.rows import load_rows
 from dashboard.state import preferences, settings, tasks
@@ -19,7 +22,7 @@ from dashboard.state import preferences, settings, tasks
 if TYPE_CHECKING:
     from core.runs.status import Status
 
-MAKE, QUICK = "study:make", "study:quick"  # background tasks
+MAKE, QUICK, PLAN = "study:make", "study:quick", "study:plan"  # background tasks
 
 
 def all_studies() -> list[Study]:
@@ -58,6 +61,14 @@ class Progress:
         times = [each for each in self.seconds.values() if each]
         left = len(self.runs) - self.done - self.failed
         return None if not times else left * sum(times) / len(times) / max(1, self.workers)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and the data set that it is for."""
+
+    manifest: Path
+    plan: Plan
 
 
 @dataclass(frozen=True)
@@ -100,15 +111,26 @@ def design_of(question: str, factors: dict[str, list[Any]], more: str, folds: in
     return Design.of({"question": question, "folds": folds, "repeats": repeats, "factors": found, "how": how}, "study")
 
 
-def start_making(name: str, design: Design, config: Config, manifest: Path) -> None:
-    """Draw the folds and make the study's folder, in the background."""
+def start_making(name: str, design: Design, config: Config, manifest: Path, *, plan: Mapping[str, Any] | None = None) -> None:
+    """Draw the folds and make the study's folder, in the background; `plan` says why it is so, where it was planned."""
     chosen = _of(config, manifest)
 
     def work(report: tasks.Report) -> Study:
-        return Study.create(name, design, chosen, load_rows(chosen), progress=report)
+        return Study.create(name, design, chosen, load_rows(chosen), plan=plan, progress=report)
 
     tasks.forget_task(MAKE)
     tasks.start_task(MAKE, f"Drawing the folds of {name}", work)
+
+
+def start_plan(config: Config, manifest: Path, minutes: float, question: str) -> None:
+    """Choose a study by the data, the machine and the time, in the background."""
+    chosen = _of(config, manifest)
+
+    def work(report: tasks.Report) -> Planned:
+        return Planned(manifest, make_plan(chosen, load_rows(chosen), minutes=minutes, question=question, progress=report))
+
+    tasks.forget_task(PLAN)
+    tasks.start_task(PLAN, "Looking at the images and the machine", work)
 
 
 def start_quick(design: Design, config: Config, manifest: Path) -> None:

@@ -13,6 +13,7 @@ from core.wording import counted, plain
 from dashboard.state import datasets, preferences, settings, studies, tasks, widgets
 from dashboard.state.studies import QuickAnswer
 from dashboard.ui import background, components, html_tables, notices
+from dashboard.views.studies import plan
 
 # What is asked most: (words, setting, values with the reference first)
 ASKED: dict[str, tuple[str, list[Any]]] = {
@@ -48,6 +49,8 @@ def form() -> None:
         repeats = widgets.whole("Repeats with other folds and seeds", 1, 20, "study:repeats", default=1)
         how = widgets.segmented("Train", HOW, "study:how")
         name = widgets.text("Name", "study:name", placeholder="clahe")
+    with st.expander("Plan it for me", icon=":material/architecture:"):
+        plan.form(name, question)
     factors = dict(ASKED[each] for each in asked)
     try:
         design = studies.design_of(question, factors, more, folds, repeats, how)

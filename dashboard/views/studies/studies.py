@@ -15,7 +15,7 @@ from dashboard.state import preferences, studies, widgets
 from dashboard.state.run_states import STATES
 from dashboard.state.studies import Progress
 from dashboard.ui import components, html_tables, notices
-from dashboard.views.studies import new_study
+from dashboard.views.studies import new_study, plan
 
 REFRESH = 2.0  # seconds
 NEW = "New study"
@@ -197,6 +197,9 @@ def about(study: Study) -> None:
         + (f"{counted(test, 'image')} of the test split take no part." if test else "The data set has no test split.")
     )
     html_tables.table(["Fold", "Patients", "Images", "Malignant images"], rows)
+    if planned := study.plan().get("choices"):
+        st.markdown("##### Why it is planned so")
+        plan.choices(planned)
     components.download("study.yaml", (study.path / "study.yaml").read_bytes(), "study.yaml", "text/yaml", key="studies:yaml")
 
 

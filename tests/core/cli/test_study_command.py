@@ -11,6 +11,8 @@ from builders.toy_training import draw_frame, toy_config
 from core.cli import main
 from core.config import dump_config
 from core.data import write_manifest
+from core.studies import Study
+from core.training.model_costs import ModelCosts
 
 
 @pytest.fixture
@@ -61,3 +63,18 @@ def test_what_cannot_be_done_is_said_with_the_way_out(
     assert main(["study", *arguments]) == 1
     assert said in capsys.readouterr().err
     assert not list(lab.glob("checkpoints/*/study.yaml"))
+
+
+def test_a_plan_says_why_and_makes_a_study_unless_it_is_a_dry_run(
+    lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.studies.plan.costs_of", lambda config: ModelCosts(0.1, 4, 10**6, "cpu", "fp32", "2026-01-01"))
+    assert main(["study", "plan", "first", "--minutes", "60", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "preprocessing.size" in said and "by estimate, of 60 minutes" in said and not list(lab.glob("checkpoints/*"))
+    assert main(["study", "plan", "first", "--minutes", "60", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["study"] == "first" and all(each["why"] for each in found["choices"])
+    assert found["runs"] == len(Study.open(lab / "checkpoints" / "first").runs)
+    assert main(["study", "plan", "second", "--minutes", "0"]) == 1
+    assert "a positive number" in capsys.readouterr().err

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders.lab_pages import button, figures, keys, open_page, tables, texts
+from builders.lab_pages import button, figures, keys, open_page, tables, texts, wait_until
 from builders.toy_training import draw_frame, toy_config
 
 from core.data import write_manifest
 from core.studies import Design, Study, work
+from core.training.model_costs import ModelCosts
 from core.wording import plain
 from dashboard.state import preferences, settings, studies, tasks
 
@@ -132,3 +133,24 @@ def _small(config: Any, *, compared: bool) -> Any:
     changes = {"size": (32, 32)}
     model = config.model.model_copy(update={"name": "small_cnn", "weights": "none", "options": {"width": 8}})
     return config.model_copy(update={"preprocessing": config.preprocessing.model_copy(update=changes), "model": model})
+
+
+def test_a_plan_is_shown_with_its_reasons_and_becomes_a_study(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy_set(workspace)
+    monkeypatch.setattr("core.studies.plan.costs_of", lambda config: ModelCosts(0.1, 16, 10**6, "cpu", "fp32", "2026-01-01"))
+    preferences.set("study:name", "planned")
+    button(open_page("studies"), "study:plan").click().run()
+    task = tasks.task(studies.PLAN)
+    assert task is not None
+    wait_until(lambda: not task.running)
+    assert task.state == "done", task.error
+    app = open_page("studies")
+    assert "preprocessing.size" in tables(app) and "at most on this machine" in texts(app)
+    button(app, "study:plan:make").click().run()
+    made = tasks.task(studies.MAKE)
+    assert made is not None
+    wait_until(lambda: not made.running)
+    preferences.set("studies:part", "Design")
+    open_page("studies")
+    (study,) = studies.all_studies()
+    assert study.name == "planned" and study.plan()["choices"]
