@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -22,7 +23,8 @@ class Design(BaseModel):
     """A study's question, as study.yaml has it.
 
     `factors` are settings with the values to compare ({"preprocessing.clahe": [True, False]}); the first value of each is the
-    reference. With `how` "full" every combination is trained, with "one at a time" the reference and, for each other value, the
+    reference. Settings of a section that change together are one factor, named as the section, whose values say what they set
+    ({"preprocessing": [{}, {"clahe": False, "gamma": 1.2}]}). With `how` "full" every combination is trained, with "one at a time" the reference and, for each other value, the
     reference with that value alone. Each is trained on `folds` parts of the patients in turn, drawn `repeats` times with the
     seeds `seed`, `seed` + 1, ...
     """
@@ -47,9 +49,11 @@ class Design(BaseModel):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         for name, values in self.factors.items():
-            if name.split(".")[0] not in SECTIONS or "." not in name:
+            if name.split(".")[0] not in SECTIONS:
                 raise ValueError(f"{name} cannot be compared: expected a setting of {', '.join(SECTIONS)}")
-            if name == "training.seed":
+            if name in SECTIONS and not all(isinstance(value, Mapping) for value in values):
+                raise ValueError(f"{name}: expected what each value sets, for example [{{}}, {{setting: value}}], got {values}")
+            if any("training.seed" in flat({name: value}) for value in values):
                 raise ValueError("training.seed is set by the repeats of a study: use repeats")
             if len(values) < 2 or any(value in values[:place] for place, value in enumerate(values)):
                 raise ValueError(f"{name}: expected at least two different values, got {values}")
@@ -94,7 +98,10 @@ class Cell:
     @property
     def label(self) -> str:
         """The settings in a few words: "clahe true, clip_limit 2"."""
-        words = (f"{self.short.get(name, name)} {_plain(value)}" for name, value in self.settings.items())
+        words = (
+            _plain(value) if name in SECTIONS else f"{self.short.get(name, name)} {_plain(value)}"
+            for name, value in self.settings.items()
+        )
         return ", ".join(words) or "cross-validation"
 
     @property
@@ -117,7 +124,20 @@ class Job:
         return f"{self.cell.number + 1:02d}-{self.cell.slug}-r{self.repeat + 1}f{self.fold + 1}"
 
 
+def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by their full names: those that a section's value sets, one by one."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name in SECTIONS and isinstance(value, Mapping):
+            found |= {f"{name}.{own}": each for own, each in value.items()}
+        else:
+            found[name] = value
+    return found
+
+
 def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " + ".join(f"{name} {_plain(each)}" for name, each in value.items()) or "as configured"
     if isinstance(value, bool):
         return "true" if value else "false"
     return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -24,7 +24,7 @@ from core.config import Config, ModelConfig
 from core.data.cache import PreparedCache
 from core.errors import BadConfig, NotEnoughData
 from core.files.paths import cache_root
-from core.studies.design import Design
+from core.studies.design import Design, flat
 from core.studies.folds import COLUMN, TEST, rows_with_folds
 from core.studies.results import Counts, StudyResults, summarized
 from core.studies.study import configured
@@ -96,11 +96,15 @@ def probe(
 
 def unseen(design: Design) -> str:
     """The first setting that a probe cannot see; "" for none."""
-    return next((name for name in design.factors if name.split(".")[0] != "preprocessing" and name not in NETWORK), "")
+    return next((name for name in _names(design) if name.split(".")[0] != "preprocessing" and name not in NETWORK), "")
+
+
+def _names(design: Design) -> list[str]:
+    return [name for factor, values in design.factors.items() for value in values for name in flat({factor: value})]
 
 
 def _compares_networks(design: Design) -> bool:
-    return any(name in NETWORK for name in design.factors)
+    return any(name in NETWORK for name in _names(design))
 
 
 def _follow(progress: Progress | None, before: int, total: int, seen: int) -> None:

@@ -39,7 +39,7 @@ from core.runs.drafts import DRAFT, settle
 from core.runs.folder import STUDY, is_junction, is_run, is_study
 from core.runs.names import clean_name
 from core.runs.run import Run
-from core.studies.design import Cell, Design, Job
+from core.studies.design import Cell, Design, Job, flat
 from core.studies.folds import fold_rows, rows_with_folds, with_folds
 
 DESIGN, CONFIG, MANIFEST = STUDY, "config.yaml", "manifest.csv"
@@ -261,7 +261,7 @@ def list_studies(root: Path | str) -> list[Study]:
 def configured(config: Config, cell: Cell) -> Config:
     """The configuration of a cell. Raises BadConfig: a setting does not exist, or cannot have its value."""
     values: dict[str, Any] = config.model_dump(mode="json")
-    for name, value in cell.settings.items():
+    for name, value in flat(cell.settings).items():
         *sections, last = name.split(".")
         node: Any = values
         for part in sections:

@@ -16,7 +16,7 @@ from dashboard.cache import images, lesions, results
 from dashboard.cache.images import ImageRef
 from dashboard.state import datasets, preferences, training_runs, widgets
 from dashboard.ui import chance_notices, components, image_components, lesion_switch, notices, pages, test_set_access
-from dashboard.views.preprocess import controls, live_preview, recipes
+from dashboard.views.preprocess import controls, does_it_help, live_preview, recipes
 
 PAGE = pages.PAGES["preprocess"].title  # as records of accesses to test images name it
 PANEL = "preprocess:panel"
@@ -57,6 +57,7 @@ def tune(image: ImageRef) -> None:
         current = controls.presets(recipe)
         live_preview.sliders(recipe, key=PANEL, on_change=_moved)
         controls.buttons(image, recipe, current)
+    does_it_help.show(recipe)
     grid(recipe)
     left, right = st.columns(2, gap="medium")
     with left:

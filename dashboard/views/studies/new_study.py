@@ -8,11 +8,10 @@ import streamlit as st
 
 from core.errors import LabError
 from core.studies import Design, Study
-from core.studies.quick_probe import NOTICE, unseen
+from core.studies.quick_probe import unseen
 from core.wording import counted, plain
 from dashboard.state import datasets, preferences, settings, studies, tasks, widgets
-from dashboard.state.studies import QuickAnswer
-from dashboard.ui import background, components, html_tables, notices
+from dashboard.ui import background, components, html_tables, notices, quick_answer
 from dashboard.views.studies import plan
 
 # What is asked most: (words, setting, values with the reference first)
@@ -59,7 +58,7 @@ def form() -> None:
         return
     st.markdown(f"{counted(len(design.jobs), 'run')} to train: {counted(len(design.cells), 'combination')}, {folds} folds.")
     _actions(design, name)
-    _quick_result(design)
+    quick_answer.shown(design)
 
 
 def _values(asked: list[str]) -> str:
@@ -92,21 +91,3 @@ def _actions(design: Design, name: str) -> None:
             st.rerun()
     if not name.strip():
         st.caption("A study needs a name. A quick answer compares preprocessing, or networks that start from weights.")
-
-
-def _quick_result(design: Design) -> None:
-    """What the last probe has found, as long as the form still asks for it."""
-    task = tasks.task(studies.QUICK)
-    answer = None if task is None or task.state != "done" else task.result
-    if not isinstance(answer, QuickAnswer):
-        return
-    if answer.manifest != datasets.current_manifest() or answer.design.factors != design.factors:
-        return  # of another data set, or another question
-    found = answer.found
-    st.markdown(f"**Quick answer: {plain(found.results.answer)}**")
-    rows = [(row[0], row[2], row[3], row[6], row[7]) for row in found.results.table_rows()]
-    html_tables.table(["Settings", "AUC of the probe", "AUC by fold", "Difference", "Adjusted p"], rows)
-    st.caption(f"{NOTICE} Network: {', '.join(found.backbones)}.")
-    if found.unreadable:
-        with st.expander(f"Left out: {counted(len(found.unreadable), 'image')} that cannot be read"):
-            st.markdown("\n".join(f"- {plain(path)}: {plain(reason)}" for path, reason in found.unreadable.items()))

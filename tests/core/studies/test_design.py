@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from core.config import Config
 from core.errors import BadConfig
 from core.studies.design import Design
+from core.studies.study import configured
 
 CLAHE = {"preprocessing.clahe": [True, False], "preprocessing.clip_limit": [1, 2, 4]}
 
@@ -24,6 +26,19 @@ def test_without_settings_to_compare_it_is_a_cross_validation() -> None:
     assert [cell.label for cell in design.cells] == ["cross-validation"] and len(design.jobs) == 8
 
 
+def test_settings_of_a_section_can_change_together() -> None:
+    design = Design(factors={"preprocessing": [{}, {"clahe": False, "gamma": 1.2}], "training.epochs": [1, 2]})
+    assert [cell.label for cell in design.cells] == [
+        "as configured, epochs 1",
+        "as configured, epochs 2",
+        "clahe false + gamma 1.2, epochs 1",
+        "clahe false + gamma 1.2, epochs 2",
+    ]
+    chosen = configured(Config(), design.cells[3])
+    assert not chosen.preprocessing.clahe and chosen.preprocessing.gamma == 1.2 and chosen.training.epochs == 2
+    assert configured(Config(), design.cells[0]).preprocessing == Config().preprocessing
+
+
 def test_names_of_runs_are_folders_of_their_own() -> None:
     design = Design(
         factors={"model.name": ["small_cnn", "tf_efficientnet_lite0"], "preprocessing.size": [[512, 320], [640, 400]]}
@@ -38,8 +53,10 @@ def test_names_of_runs_are_folders_of_their_own() -> None:
     ("values", "said"),
     [
         ({"folds": 1}, "folds"),
+        ({"factors": {"preprocessing": [1, 2]}}, "expected what each value sets"),
+        ({"factors": {"training": [{}, {"seed": 1}]}}, "use repeats"),
+        ({"factors": {"data": [{}, {"manifest": "x.csv"}]}}, "cannot be compared"),
         ({"factors": {"data.split_seed": [1, 2]}}, "data.split_seed cannot be compared"),
-        ({"factors": {"preprocessing": [1, 2]}}, "expected a setting of preprocessing"),
         ({"factors": {"training.seed": [1, 2]}}, "use repeats"),
         ({"factors": {"training.epochs": [1]}}, "at least two different values"),
         ({"factors": {"training.epochs": [1, 1]}}, "at least two different values"),

@@ -8,18 +8,20 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from builders.lab_pages import draw_breast, open_page, texts
+from builders.lab_pages import button, draw_breast, keys, open_page, tables, texts, wait_until
+from builders.toy_training import draw_frame, toy_probe
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
 from streamlit.testing.v1 import AppTest
 
 from core.config import Recipe, load_config
+from core.data import write_manifest
 from core.errors import RecipeMismatch
 from core.images import read
 from core.preprocessing import prepare
 from core.runs import Run
 from dashboard.cache import images, results
-from dashboard.state import datasets, models, preferences
+from dashboard.state import datasets, models, preferences, studies, tasks
 from dashboard.views.preprocess import recipes
 
 
@@ -286,3 +288,24 @@ def test_every_preset_says_what_it_is_for(manifest: Path) -> None:
     assert list(recipes.DESCRIPTIONS) == list(recipes.PRESETS)
     app = choose_preset(open_page("preprocess"), "Microcalcifications")
     assert recipes.DESCRIPTIONS["Microcalcifications"] in texts(app)
+
+
+def test_a_changed_recipe_is_compared_with_the_one_that_training_uses(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (workspace / "data").mkdir(exist_ok=True)
+    write_manifest(draw_frame(workspace / "data" / "images"), workspace / "data" / "toy.csv")
+    monkeypatch.setattr("dashboard.views.preprocess.does_it_help.FOLDS", 2)
+    monkeypatch.setattr("core.studies.quick_probe._with_weights", toy_probe)
+    app = open_page("preprocess")
+    assert "preprocess:help" not in keys(app) and "Change a setting above" in texts(app)
+    choose_preset(app, "No CLAHE")
+    app = open_page("preprocess")
+    assert "Contrast-limited" in texts(app) or "CLAHE off instead of on" in texts(app)
+    button(app, "preprocess:help").click().run()
+    task = tasks.task(studies.QUICK)
+    assert task is not None
+    wait_until(lambda: not task.running)
+    assert task.state == "done", task.error
+    app = open_page("preprocess")
+    assert "A probe is not a full training" in texts(app) and "clahe false" in tables(app)
+    choose_preset(app, "Strong")
+    assert "A probe is not a full training" not in texts(open_page("preprocess")), "that answered another question"

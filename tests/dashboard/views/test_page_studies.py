@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from builders.lab_pages import button, figures, keys, open_page, tables, texts, wait_until
-from builders.toy_training import draw_frame, toy_config
+from builders.toy_training import draw_frame, toy_config, toy_probe
 
 from core.data import write_manifest
 from core.studies import Design, Study, work
@@ -114,7 +113,7 @@ def test_settings_that_cannot_be_read_are_said_and_nothing_is_made(workspace: Pa
 
 def test_a_quick_answer_is_shown_with_what_it_is_not(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     toy_set(workspace)
-    monkeypatch.setattr("core.studies.quick_probe._with_weights", _small)
+    monkeypatch.setattr("core.studies.quick_probe._with_weights", toy_probe)
     preferences.set("study:asked", ["CLAHE on or off"])
     preferences.set("study:folds", 2)
     button(open_page("studies"), "study:ask").click().run()
@@ -127,12 +126,6 @@ def test_a_quick_answer_is_shown_with_what_it_is_not(workspace: Path, monkeypatc
     assert "Quick answer:" in texts(app) and "A probe is not a full training" in texts(app)
     assert "clahe False" in tables(app) or "clahe false" in tables(app)
     assert not studies.all_studies()
-
-
-def _small(config: Any, *, compared: bool) -> Any:
-    changes = {"size": (32, 32)}
-    model = config.model.model_copy(update={"name": "small_cnn", "weights": "none", "options": {"width": 8}})
-    return config.model_copy(update={"preprocessing": config.preprocessing.model_copy(update=changes), "model": model})
 
 
 def test_a_plan_is_shown_with_its_reasons_and_becomes_a_study(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
