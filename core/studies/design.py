@@ -24,9 +24,9 @@ class Design(BaseModel):
 
     `factors` are settings with the values to compare ({"preprocessing.clahe": [True, False]}); the first value of each is the
     reference. Settings of a section that change together are one factor, named as the section, whose values say what they set
-    ({"preprocessing": [{}, {"clahe": False, "gamma": 1.2}]}). With `how` "full" every combination is trained, with "one at a time" the reference and, for each other value, the
-    reference with that value alone. Each is trained on `folds` parts of the patients in turn, drawn `repeats` times with the
-    seeds `seed`, `seed` + 1, ...
+    ({"preprocessing": [{}, {"clahe": False, "gamma": 1.2}]}). With `how` "full" every combination is trained, with "one at a
+    time" the reference and, for each other value, the reference with that value alone. Each is trained on `folds` parts of the
+    patients in turn, drawn `repeats` times with the seeds `seed`, `seed` + 1, ...
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
