@@ -45,7 +45,7 @@ FORMAT = 3  # of an entry; raise it when what is stored changes
 # What is deleted when all is cleared: a user may have set MAMMOLAB_CACHE to a folder with other things in it.
 _RECIPE = re.compile(r"[0-9a-f]{12}")
 _SHELF = re.compile(r"[0-9a-f]{2}")
-_ENTRY = re.compile(r"\.?[0-9a-f]{40}\.(npy|json)(\..*\.tmp)?")
+_ENTRY = re.compile(r"\.?[0-9a-f]{40}\.(npy|json|features)(\..*\.tmp)?")  # features: see core.data.feature_cache
 _BROKEN = (OSError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, EOFError, RecursionError, MemoryError)
 
 
@@ -171,6 +171,10 @@ class PreparedCache:
                 if content[:8] == b"\x93NUMPY\x01\x00" and 0 < len(content) - height * width <= 256:
                     return np.frombuffer(content, np.uint8, offset=len(content) - height * width).reshape(height, width)
         return (self._load(key) or self._make(path, key)).pixels
+
+    def entry(self, path: Path | str) -> str:
+        """The name of a file's entry, 40 hex digits. Raises UnreadableImage: there is no such file."""
+        return self._locate(path)[1]
 
     def has(self, path: Path | str) -> bool:
         """Whether `get` would answer without decoding the file."""

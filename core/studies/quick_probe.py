@@ -36,7 +36,6 @@ NOTICE = (
     "A probe is not a full training: it asks what a network with its starting weights sees in the images, and says nothing of "
     "how it would be fine-tuned."
 )
-_BATCH = 8
 
 Progress = Callable[[int, int], None]
 
@@ -137,15 +136,18 @@ def _features(
     import torch
 
     from core.model import as_input, build_model, pick_device
+    from core.model.device import DeviceConfig
     from core.training.cpu.malloc import retain_freed_memory
+    from core.training.head_features import feature_cache, feature_count, filled_up
     from core.training.rng import seeded
 
-    device = pick_device(config.training.device)
+    device, batch_size = pick_device(config.training.device), config.training.batch_size
     with seeded(config.training.seed):  # what has no weights is the same each time
         model = build_model(config.model)
     model = model.to(device).to(memory_format=torch.channels_last).eval()
     model.check_input(*config.preprocessing.shape)
     cache = PreparedCache(cache_root(), config.preprocessing)
+    known = feature_cache(model, cache, config, device.type, "fp32", feature_count(model, config, DeviceConfig(device, "fp32")))
     found: dict[str, NDArray[np.float32]] = {}
     waiting: list[tuple[str, NDArray[np.uint8]]] = []
 
@@ -153,8 +155,11 @@ def _features(
         if not waiting:
             return
         with torch.inference_mode():
-            values = model.forward_features(as_input(np.stack([pixels for _, pixels in waiting]), device))
-        found.update(zip((path for path, _ in waiting), values.float().cpu().numpy(), strict=True))
+            images = filled_up(as_input(np.stack([pixels for _, pixels in waiting]), device), batch_size)
+            values = model.forward_features(images).float().cpu().numpy()
+        for (path, _), each in zip(waiting, values[: len(waiting)], strict=True):
+            found[path] = each
+            known.put(path, each)
         waiting.clear()
 
     paths = rows["path"].astype("str").tolist()
@@ -162,9 +167,11 @@ def _features(
         for number, (path, rejected) in enumerate(zip(paths, cache.iter_prepare(paths), strict=True), 1):
             if rejected is not None:
                 unreadable[path] = rejected.reason
+            elif (stored := known.get(path)) is not None:
+                found[path] = stored
             else:
                 waiting.append((path, cache.read_pixels(path)))
-            if len(waiting) == _BATCH or number == len(paths):
+            if len(waiting) == batch_size or number == len(paths):
                 ask()
             seen(number)
     return found

@@ -4,22 +4,31 @@
 
 With one copy, an epoch's losses are those of stepping the whole frozen network, but for rounding. Where breasts are judged,
 each image's features are stored, and the head fuses them again in every step.
+
+Features of the images themselves stay on disk (core.data.feature_cache): the other folds and settings of a study, and a quick
+answer, find them there. Augmented copies are drawn anew for each training and are not worth the place.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
+from importlib import metadata
 from itertools import chain, zip_longest
 
+import numpy as np
 import pandas as pd
 import torch
 
 from core.config import AugmentationConfig, Config
 from core.data.batches import Batch, Order, batch_count, batches, epoch_order
 from core.data.breasts import Breasts
+from core.data.cache import PreparedCache
+from core.data.feature_cache import FeatureCache
 from core.model import Classifier
 from core.model.classifier import evaluating
 from core.model.device import DeviceConfig
@@ -85,30 +94,71 @@ def store_features(
     copies = _copy_count(model, rows, config, phase)
     if not copies:
         return None
-    began, done = time.monotonic(), 0
+    began, done, computed = time.monotonic(), 0, 0
     total = copies * -(-len(rows.train) // world.size) - (-len(rows.val) // world.size)
     passes = [(rows.train, None if copy == 0 else config.augmentation, copy) for copy in range(copies)]
+    count = feature_count(model, config, device)
     stored: list[torch.Tensor] = []
     for frame, augmentation, copy in chain(passes, [(rows.val, None, 0)]):
-        autocast = device.autocast() if frame is rows.train else nullcontext()  # validation is always in full precision
-        result = torch.zeros(0)
-        turns = range(batch_count(len(frame), config.training.batch_size, world.size))
-        share = _compute(model, frame, rows, config, device, augmentation, copy, world, autocast)
-        for _, found in zip_longest(turns, share):
-            if found is not None:
-                indices, features = found
-                if not result.numel():
-                    result = torch.zeros((len(frame), features.shape[1]), device=device.device)
-                result[indices] = features
+        training = frame is rows.train  # validation is always in full precision
+        autocast = device.autocast() if training else nullcontext()
+        result = torch.zeros((len(frame), count), device=device.device)
+        paths = frame["path"].astype("str").to_list()
+        known = None  # augmented copies are of this training alone, and so is the share of one process of several
+        if augmentation is None and world.size == 1:
+            known = feature_cache(model, rows.cache, config, device.type, device.precision if training else "fp32", count)
+        missing = np.arange(len(frame))
+        if known is not None:
+            found = {row: values for row, path in enumerate(paths) if (values := known.get(path)) is not None}
+            if found:
+                result[list(found)] = torch.from_numpy(np.stack(list(found.values()))).to(device.device)
+                missing = np.setdiff1d(missing, list(found))
+                done += len(found)
+                yield done, total
+        turns = range(batch_count(len(missing), config.training.batch_size, world.size))
+        left = frame.iloc[missing]
+        share = _compute(model, left, rows, config, device, augmentation, copy, world, autocast) if len(left) else ()
+        for _, batch in zip_longest(turns, share):
+            if batch is not None:
+                indices, features = missing[batch[0].numpy()], batch[1]
+                result[torch.from_numpy(indices).to(device.device)] = features
+                if known is not None:
+                    for row, values in zip(indices.tolist(), features.cpu().numpy(), strict=True):
+                        known.put(paths[row], values)
                 done += len(indices)
+                computed += len(indices)
             yield done, total
-        if not result.numel():  # fewer images than processes: this one had none
-            result = torch.zeros((len(frame), feature_count(model, config, device)), device=device.device)
         stored.append(world.sum(result))
     seconds = time.monotonic() - began
     labels = torch.from_numpy(rows.train_labels.copy()).to(device.device)
-    rate = done * world.size / max(seconds, 1e-9)
+    rate = computed * world.size / max(seconds, 1e-9) if computed else _rate(model, config, device)
     return Features(torch.stack(stored[:-1]), stored[-1], labels, rate, seconds, rows.train_breasts)
+
+
+def feature_cache(
+    model: Classifier, images: PreparedCache, config: Config, device: str, precision: str, count: int
+) -> FeatureCache:
+    """Where features of unaugmented images are kept, for this backbone computed on this kind of device in this precision."""
+    found = hashlib.sha256()
+    head = {id(parameter) for parameter in model.head_parameters()}
+    own = {name for name, parameter in model.named_parameters() if id(parameter) in head}
+    for name, tensor in model.state_dict().items():
+        if name not in own:
+            found.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+            found.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    parts = [config.model.name, sorted(config.model.options.items()), device, precision, config.training.batch_size]
+    parts += [metadata.version("torch"), metadata.version("timm")]
+    found.update(json.dumps(parts).encode())
+    return FeatureCache(images, found.hexdigest(), count)
+
+
+def _rate(model: Classifier, config: Config, device: DeviceConfig) -> float:
+    """Images per second of the frozen network, by one batch: where all features are known none has been computed."""
+    images = torch.zeros(config.training.batch_size, 1, *config.preprocessing.shape, device=device.device)
+    with evaluating(model), torch.no_grad(), device.autocast():
+        began = time.monotonic()
+        model.forward_features(images)
+    return len(images) / max(time.monotonic() - began, 1e-9)
 
 
 def feature_count(model: Classifier, config: Config, device: DeviceConfig) -> int:
@@ -141,7 +191,7 @@ def _compute(
     world: World,
     autocast: AbstractContextManager[object],
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """(row numbers, features float32) of this process's share of the images."""
+    """(row numbers on the processor, features float32 on the device) of this process's share of the images."""
     source = batches(
         frame,
         rows.cache,
@@ -160,6 +210,15 @@ def _compute(
     with evaluating(model), closing(source):
         for batch in source:
             images = batch.images.to(device.device, non_blocking=True)
+            count = len(images)
+            if augmentation is None:
+                images = filled_up(images, config.training.batch_size)
             with torch.no_grad(), autocast:
-                features = model.forward_features(images)
-            yield batch.indices.to(device.device), features.float()
+                features = model.forward_features(images)[:count]
+            yield batch.indices, features.float()
+
+
+def filled_up(images: torch.Tensor, batch_size: int) -> torch.Tensor:
+    """Images (N, ...) -> (batch_size, ...), the last one repeated: small batches are computed by other kernels, which round
+    otherwise, and what is stored must not depend on which images are missing."""
+    return torch.cat([images, images[-1:].expand(batch_size - len(images), *images.shape[1:])])

@@ -11,11 +11,16 @@ import pytest
 import torch
 from builders.toy_training import EVERY_STEP, draw_frame, toy_config
 
-from core.model import Classifier
+from core.config import Config
+from core.data.cache import PreparedCache, clear_all
+from core.files.paths import cache_root
+from core.model import Classifier, build_model
+from core.model.device import DeviceConfig
 from core.runs import Run
 from core.training import head_features
 from core.training.checkpoint import Checkpointer, TrainState
 from core.training.distributed import World
+from core.training.head_features import feature_cache, feature_count
 from core.training.image_preparation import Rows
 from core.training.loop import train
 from core.training.phases import plan_phases
@@ -29,6 +34,8 @@ PLAIN = {
     **{f"augmentation__{name}": 0 for name in ("rotation", "zoom", "brightness", "contrast")},
 }
 
+
+FULL = 20 + 12  # 18 training and 10 validation images in batches of 4, the last ones filled up
 
 HEAD = {"training__epochs": 3, "training__freeze_epochs": 3}
 
@@ -110,7 +117,7 @@ def test_the_network_sees_each_view_of_an_image_once(make_head_run: MakeRun, mon
         "run", training__epochs=9, training__freeze_epochs=9, training__advanced__cached_augmentations=3, training__patience=0
     )
     told = [event for event in train(run) if event["type"] == "prepare" and event.get("what") == "features"]
-    assert sum(count for count in counts if count > 1) == 18 * 4 + 10, "four views of the training images, one of the others"
+    assert sum(count for count in counts if count > 1) == 18 * 3 + FULL, "four views of the training images, one of the others"
     assert told[-1]["done"] == told[-1]["total"] == 18 * 4 + 10
 
 
@@ -120,10 +127,52 @@ def test_there_are_never_more_views_than_epochs_and_one_without_augmentation(
 ) -> None:
     counts = passes_counted(monkeypatch)
     list(train(make_head_run("few", training__epochs=2, training__freeze_epochs=2, training__advanced__cached_augmentations=9)))
-    assert sum(count for count in counts if count > 1) == 18 * 2 + 10
+    assert sum(count for count in counts if count > 1) == 18 + FULL
     counts.clear()
+    clear_all(cache_root())
     list(train(make_head_run("plain", **PLAIN, training__advanced__cached_augmentations=9)))
-    assert sum(count for count in counts if count > 1) == 18 + 10
+    assert sum(count for count in counts if count > 1) == FULL
+
+
+def test_what_one_training_computes_of_an_image_others_find_on_disk_and_end_alike(
+    make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(train(make_head_run("first", **PLAIN), timing=EVERY_STEP))
+    counts = passes_counted(monkeypatch)
+    second = make_head_run("second", **PLAIN)
+    list(train(second, timing=EVERY_STEP))
+    batch = second.config().training.batch_size
+    assert sum(count for count in counts if count > 1) == batch, "one batch, to see how fast the network is"
+    damaged = sorted(cache_root().rglob("*.features"))
+    assert len(damaged) == 28
+    damaged[0].write_bytes(damaged[0].read_bytes()[:-1] + b"?")
+    damaged[1].write_bytes(b"")
+    counts.clear()
+    third = make_head_run("third", **PLAIN)
+    list(train(third, timing=EVERY_STEP))
+    assert sum(count for count in counts if count > 1) <= 2 * batch and losses(third) == losses(second)
+    clear_all(cache_root())
+    assert not list(cache_root().rglob("*.features"))
+    alone = make_head_run("alone", **PLAIN)
+    list(train(alone, timing=EVERY_STEP))
+    assert losses(alone) == losses(second), "the same to the last digit, whoever computes it"
+
+
+@pytest.mark.parametrize("changes", [{"model__weights": "none"}, {"preprocessing__gamma": 0.5}], ids=["weights", "recipe"])
+def test_features_of_another_network_or_recipe_are_not_taken(make_head_run: MakeRun, changes: dict[str, Any]) -> None:
+    run = make_head_run("run", **PLAIN)
+    list(train(run))
+    images = PreparedCache(cache_root(), run.config().preprocessing)
+    path = str(run.manifest()["path"].iloc[0])
+
+    def known(config: Config) -> Any:
+        model = build_model(config.model)
+        of = PreparedCache(cache_root(), config.preprocessing)
+        count = feature_count(model, config, DeviceConfig(torch.device("cpu"), "fp32"))
+        return feature_cache(model, of, config, "cpu", "fp32", count).get(path)
+
+    assert images.has(path) and known(run.config()) is not None
+    assert known(make_head_run("other", **PLAIN | changes).config()) is None
 
 
 @pytest.mark.slow
@@ -132,7 +181,7 @@ def test_features_that_do_not_fit_are_fewer_views_or_none(make_head_run: MakeRun
     monkeypatch.setattr(head_features, "LARGEST", numbers * (10 + 2 * 18))
     counts = passes_counted(monkeypatch)
     list(train(make_head_run("one view")))
-    assert sum(count for count in counts if count > 1) == 18 + 10
+    assert sum(count for count in counts if count > 1) == FULL
     counts.clear()
     monkeypatch.setattr(head_features, "LARGEST", numbers * 40)
     list(train(make_head_run("none")))
