@@ -58,6 +58,9 @@ def add_commands(commands: Commands) -> None:
     )
     json_option(parser)
 
+    parser = add_command(studies, "report", report, "write the study as one HTML file: methods, results, limits, every setting")
+    _study_argument(parser)
+
     parser = add_command(studies, "extend", extend, "repeat the cross-validation more often; what is trained stays")
     _study_argument(parser)
     parser.add_argument("--repeats", type=int, required=True, metavar="N", help="repeats in all")
@@ -277,6 +280,14 @@ def _print_table(found: StudyResults) -> None:
     print_table([tuple(map(printable, row)) for row in found.table_rows()], HEADS)
     print(printable(found.answer))
     note(f"{found.confidence:.0%} intervals, patients taken as independent; AUC within folds.")
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write report.html into the study's folder."""
+    from core.studies.report import study_report
+
+    print(study_report(open_study(arguments.study)).as_posix())
+    return 0
 
 
 def extend(arguments: argparse.Namespace) -> int:

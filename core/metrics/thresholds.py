@@ -35,6 +35,18 @@ class ThresholdRule:
     prevalence: float | None = None
     per_view: bool = False
 
+    @property
+    def words(self) -> str:
+        """Which threshold it chooses: "the highest one with a sensitivity of at least 90%"."""
+        if self.kind == "youden":
+            return "the one with the highest sensitivity + specificity − 1 (Youden)"
+        if self.kind == "cost":
+            at = f"a prevalence of {self.prevalence:.2%}" if self.prevalence else "the validation set's prevalence"
+            return (
+                f"the one with the lowest expected cost, a missed malignancy weighing {self.cost_ratio:g} false alarms at {at}"
+            )
+        return f"the highest one with a sensitivity of at least {self.target:.0%}"
+
     def choose(self, y: ArrayLike, s: ArrayLike) -> float:
         """The threshold for validation labels and scores (n,)."""
         if self.kind == "youden":

@@ -109,15 +109,16 @@ def gather(run: Run, predictor: Predictor | None = None) -> Document:
         closing.references(),
     ]
     document = Document(
+        kind="Model report",
         title=front.title(material),
         authors=material.notes.authors,
-        run=material.name,
-        written=(material.card.created or "–").replace("T", " "),
+        about=f"Run {material.name} · model written {(material.card.created or '–').replace('T', ' ')}",
         synthetic=material.synthetic,
         abstract=front.abstract(material),
         headline=front.headline(material),
         warnings=front.warnings(material),
         sections=tuple(map(_with_items, parts)),
+        items=("TRIPOD+AI 1, 2", "CLAIM 1, 2"),
     )
     return _with_checklists(document, material)
 

@@ -149,17 +149,19 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A whole report."""
+    """A whole report; `about` says in a line what of, and when that was made. `items` are the guidelines' numbers beside the
+    abstract."""
 
+    kind: str
     title: str
     authors: str
-    run: str
-    written: str
+    about: str
     synthetic: bool
     abstract: tuple[tuple[str, str], ...]
     headline: tuple[tuple[str, str, str], ...]
     warnings: tuple[str, ...]
     sections: tuple[Section, ...]
+    items: tuple[str, ...] = ()
 
     def walk(self) -> list[Section]:
         """Every section, in order."""

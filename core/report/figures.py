@@ -230,6 +230,8 @@ def forest(
     second: Sequence[Interval | str | None] = (),
     names: tuple[str, str] = ("", ""),
     heads: frozenset[int] = frozenset(),
+    axis: str = "ROC AUC",
+    line: float = 0.5,
 ) -> Figure:
     """A point with its interval for each row, the first on top; a row without a metric says so.
 
@@ -238,11 +240,13 @@ def forest(
         second: another metric a row, drawn below the first.
         names: what both are, for the legend.
         heads: rows that are headings.
+        axis: what the points are.
+        line: where chance is, or no difference.
     """
     height = 0.75 + 0.235 * len(rows) * (1.35 if second else 1.0)
     figure, axes = canvas(FULL, height)
     axes.grid(False, axis="y")
-    axes.axvline(0.5, color=COLORS["neutral"], linestyle=":", linewidth=1)
+    axes.axvline(line, color=COLORS["neutral"], linestyle=":", linewidth=1)
     if reference is not None:
         axes.axvspan(reference.low, reference.high, color=COLORS["neutral"], alpha=0.13, linewidth=0)
         axes.axvline(reference.value, color=COLORS["neutral"], linewidth=1)
@@ -256,11 +260,11 @@ def forest(
         tick.set_fontweight("bold" if index in heads else "normal")
     axes.tick_params(axis="y", length=0, labelsize=8.5)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    label(axes, "ROC AUC", "")
+    label(axes, axis, "")
     if second:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8, labelcolor=INK, borderpad=0)
     stated = "; ".join(f"{text} {found}" for text, found in rows if isinstance(found, Interval))
-    return Figure(name, to_svg(figure, name), caption, f"ROC AUC: {stated}")
+    return Figure(name, to_svg(figure, name), caption, f"{axis}: {stated}")
 
 
 def _first(rows: Sequence[tuple[str, Interval | str]]) -> int:

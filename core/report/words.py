@@ -42,6 +42,11 @@ def signed(value: float) -> str:
     return f"{value:z.3f}".replace("-", "−")
 
 
+def monitored(name: str) -> str:
+    """The monitored metric as text: `AUC`, not `auc`."""
+    return " ".join("AUC" if word == "auc" else word for word in name.split("_"))
+
+
 def minus(text: str) -> str:
     """The text with minus signs before its numbers, where it has hyphens."""
     return re.sub(r"(?<![\w.])-(?=\d)", "−", text)

@@ -30,7 +30,7 @@ from core.config.yaml_text import plain_yaml, read_yaml
 from core.data import require_trainable
 from core.data.breasts import require_breasts
 from core.data.manifest import read_manifest, write_manifest
-from core.errors import BadConfig, BadRun
+from core.errors import BadConfig, BadManifest, BadRun
 from core.files.folders import write_text
 from core.files.untrusted import irregular, read_bytes, read_json
 from core.model import check_model
@@ -40,7 +40,7 @@ from core.runs.folder import STUDY, is_junction, is_run, is_study
 from core.runs.names import clean_name
 from core.runs.run import Run
 from core.studies.design import Cell, Design, Job, flat
-from core.studies.folds import fold_rows, rows_with_folds, with_folds
+from core.studies.folds import COLUMN, fold_rows, rows_with_folds, with_folds
 
 DESIGN, CONFIG, MANIFEST = STUDY, "config.yaml", "manifest.csv"
 PLAN = "plan.json"  # why a planned study is as it is
@@ -163,8 +163,13 @@ class Study:
         return load_config(self.path / CONFIG, warn=False)
 
     def manifest(self) -> pd.DataFrame:
-        """The rows with their folds. Raises BadManifest: manifest.csv is damaged."""
-        return read_manifest(self.path / MANIFEST)
+        """The rows with their folds. Raises BadManifest: manifest.csv is damaged, or lacks a repeat's folds."""
+        found = read_manifest(self.path / MANIFEST)
+        if COLUMN.format(1) not in found.columns:
+            raise BadManifest(
+                f"{self.path / MANIFEST}: expected a column {COLUMN.format(1)} with the folds. Restore it from a copy."
+            )
+        return found
 
     def run_of(self, job: Job) -> Run | None:
         """The run of a job; None before it was made."""

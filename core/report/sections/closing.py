@@ -130,14 +130,18 @@ def reproducibility(material: Material) -> Section:
 
 def configuration(material: Material) -> Section:
     """Every setting of the run, those that are not the default marked."""
+    return settings_of(material.config, "Configuration of the run, nothing left to defaults.")
+
+
+def settings_of(config: Config, caption: str) -> Section:
+    """Every setting of a configuration, those that are not the default marked."""
     rows: list[tuple[str, ...]] = []
     marked = set()
-    for name, value, default in _settings(material.config, Config()):
+    for name, value, default in _settings(config, Config()):
         if value != default:
             marked.add(len(rows))
         rows.append((name, value, default if value != default else ""))
     note = "Marked: differs from the default. Of paths only the last part is shown."
-    caption = "Configuration of the run, nothing left to defaults."
     head, words = ("Setting", "Value", "Default, where it differs"), frozenset({1, 2})
     table = Table(caption, head, tuple(rows), note=note, marked=frozenset(marked), words=words, small=True)
     return Section("appendix-configuration", "Configuration", (table,))

@@ -12,7 +12,7 @@ from core.report.material import Material
 from core.report.precision import WIDTH, participants_needed
 from core.report.sections import data
 from core.report.sections.evaluation_methods import evaluation_methods
-from core.report.words import loaded_weights, starting_weights, stated
+from core.report.words import loaded_weights, monitored, starting_weights, stated
 from core.wording import counted, duration, setting
 
 _IMBALANCE = {
@@ -162,7 +162,7 @@ def training(material: Material) -> Section:
         ("Batch", f"{counted(settings.batch_size, 'image')}{added}"),
         ("Loss", _loss(material)),
         ("Augmentation, training images only", _augmentation(material)),
-        ("Selection of the model", f"the epoch with the best {_monitor(settings.monitor)} on validation"),
+        ("Selection of the model", f"the epoch with the best {monitored(settings.monitor)} on validation"),
         ("Early stopping", f"after {counted(settings.patience, 'epoch')} without improvement" if settings.patience else "none"),
         (
             "Averaging of weights",
@@ -178,12 +178,6 @@ def training(material: Material) -> Section:
     ]
     imbalance = Text(f"Class imbalance: {_IMBALANCE[settings.imbalance][:1].lower()}{_IMBALANCE[settings.imbalance][1:]}")
     return Section("training", "Training and selection of the model", (Facts(tuple(facts)), imbalance))
-
-
-def _monitor(name: str) -> str:
-    """The monitored metric as text: `AUC`, not `auc`."""
-    words = name.replace("_", " ")
-    return " ".join("AUC" if word == "auc" else word for word in words.split())
 
 
 def _phase_names(material: Material) -> set[str]:
@@ -317,16 +311,8 @@ def output(material: Material) -> Section:
 
 def _rule(material: Material) -> str:
     rule = material.card.rule or ThresholdRule(target=material.config.evaluation.target_sensitivity)
-    if rule.kind == "youden":
-        how = "the one with the highest sensitivity + specificity − 1 (Youden)"
-    elif rule.kind == "cost":
-        at = f"a prevalence of {rule.prevalence:.2%}" if rule.prevalence else "the validation set's prevalence"
-        how = f"the one with the lowest expected cost, a missed malignancy weighing {rule.cost_ratio:g} false alarms at {at}"
-    else:
-        how = f"the highest one with a sensitivity of at least {rule.target:.0%}"
-    return (
-        f"The threshold was chosen on the validation set, {how}, and frozen with the model{_room(material)}{_by_view(material)}"
-    )
+    end = f"{_room(material)}{_by_view(material)}"
+    return f"The threshold was chosen on the validation set, {rule.words}, and frozen with the model{end}"
 
 
 def _room(material: Material) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -25,6 +26,7 @@ from core.runs import Run
 from core.runs.folder import runs_root
 from core.runs.test_set.identity import run_folders
 from core.studies import Design, Study, active_workers, list_studies, results_of, start_process, work
+from core.studies.report import study_report
 
 DESIGN = Design(question="Does it help?", folds=2, factors={"training.learning_rate": [0.01, 0.0001]})
 SETTINGS = {"training__epochs": 1, "evaluation__bootstrap_samples": 100}
@@ -297,3 +299,31 @@ def test_a_damaged_design_is_named(trained: Study) -> None:
         trained.design()
     with pytest.raises(BadRun, match="no study"):
         Study.open(trained.path / "nowhere")
+
+
+def test_the_report_is_one_file_that_says_what_was_asked_done_and_found(trained: Study) -> None:
+    page = study_report(trained).read_text(encoding="utf-8")
+    found = results_of(trained)
+    for words in ("Does it help?", "learning_rate 0.01", "StratifiedGroupKFold", "optimistic", "appendix-configuration"):
+        assert words in page
+    auc = found.cells[0].auc
+    assert isinstance(auc, Interval) and f"{auc.value:.3f}" in page
+    assert all(job.name in page for job in trained.runs)
+    assert not re.search(r"<script|(?:src|href)=\"(?!#|data:)", page), "nothing is loaded and nothing runs"
+    assert page == study_report(trained).read_text(encoding="utf-8")
+
+
+def test_the_report_of_a_study_that_has_not_begun_says_so_and_escapes_what_it_is_asked(
+    tmp_path: Path, images: pd.DataFrame
+) -> None:
+    study = make(tmp_path, images, Design(question="<b>why</b>", folds=2))
+    page = study_report(study).read_text(encoding="utf-8")
+    assert "&lt;b&gt;why&lt;/b&gt;" in page and "<b>why" not in page
+    assert "Only 0 of 2 runs are trained" in page and "No fold is trained yet" in page
+
+
+def test_a_manifest_without_its_folds_is_refused_with_the_reason(trained: Study) -> None:
+    rows = trained.manifest()
+    write_manifest(rows.drop(columns="fold_1"), trained.path / "manifest.csv")
+    with pytest.raises(BadManifest, match="column fold_1"):
+        results_of(trained)
