@@ -20,6 +20,7 @@ BENCHMARKS = {
     "leakage": "copies among real mammograms by kind of alteration, false alarms, times, and the growth of the search",
     "lesions": "a probe on features before and after a patch phase, by number of patients, and where its maps peak",
     "memory": "peak memory from a file to the model's input, in bytes a pixel, at the largest size that is read",
+    "pooled_coverage": "how often a study's intervals hold the truth: cross-validations of models that are really trained",
     "prepare": "file to model input, images/s on 1 and 2 workers, against pydicom, scikit-image and PIL",
     "preview": "slider to picture, in the server and in Chromium, idle and while a training runs",
     "quality": "AUC on real images at an equal budget of processor minutes, against fastai and a linear probe (hours)",
