@@ -49,7 +49,7 @@ def counts(manifest: Path) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left:
         shown = wide.rename(index={"": "no split"}, columns={"": UNLABELLED})
-        _bars(shown, "split", "data:counts")
+        _bars(shown, "split", "data:counts", manifest.stem)
     with right:
         ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
         words = {"split": ordered["split"].astype(str).replace("", "none"), "label": ordered["label"].replace("", UNLABELLED)}
@@ -59,8 +59,8 @@ def counts(manifest: Path) -> None:
     composition_table.show(compositions.per_patient_of(manifest, EvaluationConfig().confidence))
 
 
-def _bars(table: pd.DataFrame, column: str, key: str) -> None:
-    """Bars by category, one for each label beside one another."""
+def _bars(table: pd.DataFrame, column: str, key: str, name: str) -> None:
+    """Bars by category, one for each label beside one another; `name` is that of the data set."""
     chart = base_figure("" if column == "split" else TITLES[column], "images")
     for label in table.columns:
         chart.add_bar(
@@ -71,7 +71,8 @@ def _bars(table: pd.DataFrame, column: str, key: str) -> None:
             hovertemplate="%{x}: %{y} images<extra>" + str(label) + "</extra>",
         )
     chart.update_layout(barmode="group", bargap=0.35, xaxis_type="category")
-    components.chart(chart, key, height=380, alt=f"images by {TITLES[column]} and label", subject=column)
+    alt = f"images by {TITLES[column]} and label"
+    components.chart(chart, key, height=380, alt=alt, subject=column, saved_as=f"{name} {alt}")
 
 
 def _by_column(manifest: Path) -> None:
@@ -85,7 +86,7 @@ def _by_column(manifest: Path) -> None:
         return
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        _bars(table, column, "data:by_chart")
+        _bars(table, column, "data:by_chart", manifest.stem)
     with right:
         known = table["malignant"] + table["benign"]
         shares = [f"{bad / every:.1%}" if every else "" for bad, every in zip(table["malignant"], known, strict=True)]

@@ -155,13 +155,14 @@ def findings(run: Run, found: HeatmapAudit) -> None:
     name = widgets.segmented("Method", methods, "audit:method") if len(methods) > 1 else methods[0]
     method = found.method(name)
     assert method is not None
+    named = f"{run.name} {found.split} {method.method}"  # of the charts' files
     left, right = st.columns([1, 1], gap="medium")
     with left:
         st.markdown(f"## What was found for {plain(method.method)}", anchors=False)
         st.markdown("\n".join(f"- {plain(sentence)}" for sentence in method.verdict))
     with right:
-        located(method)
-    curves(method)
+        located(method, named)
+    curves(method, named)
     pictured = st.container()  # filled last: its maps are computed again, and nothing else waits for them
     st.markdown("## All metrics", anchors=False)
     table(method)
@@ -172,7 +173,7 @@ def findings(run: Run, found: HeatmapAudit) -> None:
         worst(run, found, method)
 
 
-def located(method: MethodAudit) -> None:
+def located(method: MethodAudit, named: str) -> None:
     """How often lesions are found, beside the baselines."""
     rows = []
     for key, title in LOCATED.items():
@@ -182,10 +183,11 @@ def located(method: MethodAudit) -> None:
             rows.append((title, {"heatmap": metric.value, **references}))
     if rows:
         st.markdown("## Lesions found", anchors=False)
-        components.chart(localisation_figure(rows), "audit:located", alt="shares of lesions found, with chance")
+        alt = "shares of lesions found, with chance"
+        components.chart(localisation_figure(rows), "audit:located", alt=alt, saved_as=f"{named} lesions found")
 
 
-def curves(method: MethodAudit) -> None:
+def curves(method: MethodAudit, named: str) -> None:
     """Deletion and insertion side by side."""
     if not method.curves:
         return
@@ -202,7 +204,8 @@ def curves(method: MethodAudit) -> None:
             st.markdown(f"## {title}", anchors=False)
             if metric is not None:
                 st.caption(f"{images_words(metric.images, metric.patients, method.unit)}. {better[kind]}")
-            components.chart(perturbation_figure(kind, lines), f"audit:{kind}", alt=f"{kind} curves")
+            chart, saved_as = perturbation_figure(kind, lines), f"{named} {kind}"
+            components.chart(chart, f"audit:{kind}", alt=f"{kind} curves", saved_as=saved_as)
 
 
 def table(method: MethodAudit) -> None:

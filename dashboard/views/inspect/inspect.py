@@ -224,7 +224,8 @@ def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -
             hovertemplate="%{y:.1f} %",
         )
     chart.update_layout(hovermode="x unified", xaxis_range=[0, 255], yaxis_rangemode="tozero", showlegend=True)
-    components.chart(chart, "inspect:histogram", height=230, alt="histogram before and after the step")
+    alt = "histogram before and after the step"
+    components.chart(chart, "inspect:histogram", height=230, alt=alt, saved_as=f"histogram {stage.title}")
 
 
 def _facts(stage: InspectedStage) -> list[tuple[str, str]]:

@@ -84,9 +84,12 @@ def training(run: Run, slide: Slide, height: int) -> None:
         room: dict[str, Any] = {"span": "planned", "height": height - 60}
         left, right = st.columns(2)
         with left:
-            components.chart(large(loss_figure(history, **room)), "present:loss", alt=f"Loss of {run.name}")
+            components.chart(
+                large(loss_figure(history, **room)), "present:loss", alt=f"Loss of {run.name}", saved_as=f"{run.name} loss"
+            )
         with right:
-            components.chart(large(metric_figure(history, ["auc"], **room)), "present:auc", alt=f"AUC of {run.name}")
+            chart = large(metric_figure(history, ["auc"], **room))
+            components.chart(chart, "present:auc", alt=f"AUC of {run.name}", saved_as=f"{run.name} AUC")
 
     st.fragment(draw, run_every=0.4 if playing else None)()
 
@@ -117,7 +120,8 @@ def curve(run: Run, slide: Slide, height: int) -> None:
             st.caption(f"Moved for the demonstration. {caught(rows, slide.threshold)}")
     with left:
         figure = large(roc_figure(roc(malignant, rows["score"]), threshold=threshold, height=height))
-        components.chart(figure, "present:roc", alt="ROC curve", subject=run.name)
+        saved_as = f"{run.name} {slide.split} ROC"
+        components.chart(figure, "present:roc", alt="ROC curve", subject=run.name, saved_as=saved_as)
 
 
 def case(run: Run, slide: Slide, height: int) -> None:
