@@ -1,13 +1,13 @@
-"""A study in figures: the AUC of each combination of settings with its folds, and differences to the reference."""
+"""A study in charts: the AUC of each combination of settings with its folds, differences to the reference, AUC by level."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.metrics.intervals import Interval
 from core.plots.forest import forest_figure
-from core.plots.style import COLORS
+from core.plots.style import COLORS, base_figure, error_bars
 
 
 def cells_figure(rows: Sequence[tuple[str, Interval | str]], by_fold: Sequence[Sequence[float | None]]) -> Any:
@@ -35,3 +35,65 @@ def cells_figure(rows: Sequence[tuple[str, Interval | str]], by_fold: Sequence[S
 def differences_figure(rows: Sequence[tuple[str, Interval | str]], reference: str) -> Any:
     """AUC less that of the reference, with intervals; the line is no difference."""
     return forest_figure(rows, title=f"Difference of AUC to {reference}", reference=0.0)
+
+
+_LINES = ("#AA7722", "#0072B2", "#7468ee", "#009E73", "#CC79A7", "#56B4E9")
+
+
+def levels_figure(name: str, levels: Sequence[str], lines: Mapping[str, Sequence[Interval | str]], *, height: int = 380) -> Any:
+    """AUC by the level of one setting; a line for each combination of the other settings.
+
+    Args:
+        name: of the setting.
+        levels: its values, in order.
+        lines: of each combination the AUC at each level, or why there is none; a single one may be named "".
+    """
+    figure = base_figure(name, "ROC AUC, out of fold", height=height, revision="study-levels")
+    for number, (label, areas) in enumerate(lines.items()):
+        known = [(level, area) for level, area in zip(levels, areas, strict=True) if isinstance(area, Interval)]
+        values = [area.value for _, area in known]
+        figure.add_scatter(
+            x=[level for level, _ in known],
+            y=values,
+            error_y=error_bars(values, [area.low for _, area in known], [area.high for _, area in known], 5),
+            name=label,
+            mode="lines+markers",
+            line={"color": _LINES[number % len(_LINES)], "width": 2},
+            marker={"size": 9},
+            hovertemplate="%{x}: %{y:.3f}<extra>" + label + "</extra>",
+        )
+    figure.update_xaxes(type="category", categoryorder="array", categoryarray=list(levels))
+    figure.update_layout(showlegend=len(lines) > 1)
+    return figure
+
+
+def heat_figure(
+    rows: tuple[str, Sequence[str]], columns: tuple[str, Sequence[str]], areas: Sequence[Sequence[Interval | str]]
+) -> Any:
+    """AUC of each pair of levels of two settings, as colour and number.
+
+    Args:
+        rows, columns: name and levels of a setting.
+        areas: of each row the AUC in each column, or why there is none.
+    """
+    (down, downs), (across, acrosses) = rows, columns
+    figure = base_figure(across, down, height=120 + 60 * max(2, len(downs)), revision="study-heat")
+    figure.add_heatmap(
+        x=list(acrosses),
+        y=list(downs),
+        z=[[area.value if isinstance(area, Interval) else None for area in row] for row in areas],
+        colorscale="Viridis",
+        colorbar={"title": {"text": "AUC"}},
+        hovertemplate=f"{down} %{{y}}, {across} %{{x}}: %{{z:.3f}}<extra></extra>",
+    )
+    values = [area.value for row in areas for area in row if isinstance(area, Interval)]
+    middle = (min(values) + max(values)) / 2 if values else 0.0
+    for y, row in zip(downs, areas, strict=True):
+        for x, area in zip(acrosses, row, strict=True):
+            stated = f"<b>{area.value:.3f}</b><br>{area.low:.3f} to {area.high:.3f}" if isinstance(area, Interval) else "–"
+            dark = isinstance(area, Interval) and area.value < middle
+            look = {"color": "#ffffff" if dark else "#10131a", "size": 13}
+            figure.add_annotation(x=x, y=y, text=stated, showarrow=False, font=look)
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
+    return figure
