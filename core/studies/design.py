@@ -13,9 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from core.errors import BadConfig
 from core.files.typed import first_problem
 from core.runs.names import clean_name
+from core.studies.search_space import SECTIONS, Search, require_changeable
 
-SECTIONS = ("preprocessing", "model", "augmentation", "training")  # whose settings can be compared: the data are the same
 MOST_JOBS = 5_000
+SEARCHED = (0, 0)  # repeat and fold that the trials of a search are held out on
+TRIAL = "trial-"  # how names of trials' runs begin
+FEWEST_FOLDS = 3  # of a search: with two, nothing would be left to choose thresholds on
 _LONGEST_SLUG = 48
 
 
@@ -27,6 +30,9 @@ class Design(BaseModel):
     ({"preprocessing": [{}, {"clahe": False, "gamma": 1.2}]}). With `how` "full" every combination is trained, with "one at a
     time" the reference and, for each other value, the reference with that value alone. Each is trained on `folds` parts of the
     patients in turn, drawn `repeats` times with the seeds `seed`, `seed` + 1, ...
+
+    With `search` nothing is compared by hand: trials look for the best settings with the first fold of the first repeat held
+    out, and the best ones are compared with config.yaml on the other folds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,6 +43,7 @@ class Design(BaseModel):
     seed: int = Field(0, ge=0, lt=2**31)
     factors: dict[str, list[Any]] = Field(default_factory=dict)
     how: Literal["full", "one at a time"] = "full"
+    search: Search | None = None
 
     @classmethod
     def of(cls, values: dict[str, Any], source: str) -> Self:
@@ -49,15 +56,22 @@ class Design(BaseModel):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         for name, values in self.factors.items():
-            if name.split(".")[0] not in SECTIONS:
-                raise ValueError(f"{name} cannot be compared: expected a setting of {', '.join(SECTIONS)}")
+            if name not in SECTIONS:
+                require_changeable(name, "compared")
             if name in SECTIONS and not all(isinstance(value, Mapping) for value in values):
                 raise ValueError(f"{name}: expected what each value sets, for example [{{}}, {{setting: value}}], got {values}")
             if any("training.seed" in flat({name: value}) for value in values):
                 raise ValueError("training.seed is set by the repeats of a study: use repeats")
             if len(values) < 2 or any(value in values[:place] for place, value in enumerate(values)):
                 raise ValueError(f"{name}: expected at least two different values, got {values}")
-        sizes = [len(values) for values in self.factors.values()]
+        if self.search is not None and self.factors:
+            raise ValueError("expected either settings to compare or a search, got both. Make two studies")
+        if self.search is not None and self.folds < FEWEST_FOLDS:
+            raise ValueError(
+                f"expected at least {FEWEST_FOLDS} folds, got {self.folds}: a search looks at the first one, which then cannot "
+                "show how good the best settings are"
+            )
+        sizes = [2] if self.search is not None else [len(values) for values in self.factors.values()]
         cells = math.prod(sizes) if self.how == "full" else 1 + sum(size - 1 for size in sizes)
         jobs = cells * self.folds * self.repeats  # counted before they are listed
         if jobs > MOST_JOBS:
@@ -66,7 +80,13 @@ class Design(BaseModel):
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """What is compared, the reference first."""
+        """What is compared, the reference first. With a search: config.yaml as it is, and the best trial's settings, once they
+        are known; config.yaml alone where it was the best."""
+        if self.search is not None:
+            winner = self.search.winner
+            best = Cell(1, {} if winner is None else winner.settings, title="winner")
+            plain = Cell(0, {}, title="reference")
+            return (plain,) if winner is not None and winner.reference else (plain, best)
         names, values = list(self.factors), list(self.factors.values())
         reference = tuple(each[0] for each in values)
         if self.how == "full":
@@ -81,9 +101,14 @@ class Design(BaseModel):
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """All trainings: every cell on a fold before the next fold, so that comparisons are possible early."""
+        """All trainings: every cell on a fold before the next fold, so that comparisons are possible early. The fold that a
+        search has looked at is left out."""
         return tuple(
-            Job(cell, repeat, fold) for repeat in range(self.repeats) for fold in range(self.folds) for cell in self.cells
+            Job(cell, repeat, fold)
+            for repeat in range(self.repeats)
+            for fold in range(self.folds)
+            for cell in self.cells
+            if self.search is None or (repeat, fold) != SEARCHED
         )
 
 
@@ -94,10 +119,13 @@ class Cell:
     number: int
     settings: dict[str, Any] = field(hash=False)
     short: dict[str, str] = field(hash=False, default_factory=dict)  # what a setting is called where it is not ambiguous
+    title: str = ""  # in place of the settings, where they are long or not known yet
 
     @property
     def label(self) -> str:
-        """The settings in a few words: "clahe true, clip_limit 2"."""
+        """The settings in a few words: "clahe true, clip_limit 2"; or its title."""
+        if self.title:
+            return self.title
         words = (
             _plain(value) if name in SECTIONS else f"{self.short.get(name, name)} {_plain(value)}"
             for name, value in self.settings.items()
@@ -122,6 +150,20 @@ class Job:
     def name(self) -> str:
         """The name of its run."""
         return f"{self.cell.number + 1:02d}-{self.cell.slug}-r{self.repeat + 1}f{self.fold + 1}"
+
+
+class TrialJob(Job):
+    """The training of a trial of a search."""
+
+    @classmethod
+    def of(cls, number: int, settings: dict[str, Any]) -> TrialJob:
+        """That of the trial `number`, from 1."""
+        return cls(Cell(number, settings, title=f"trial {number}"), *SEARCHED)
+
+    @property
+    def name(self) -> str:
+        """The name of its run: trial-0007."""
+        return f"{TRIAL}{self.cell.number:04d}"
 
 
 def flat(settings: Mapping[str, Any]) -> dict[str, Any]:

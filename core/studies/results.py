@@ -26,7 +26,8 @@ from core.metrics.levels import of_breasts
 from core.metrics.subgroups import holm
 from core.runs.history import History
 from core.runs.run import Run
-from core.studies.design import Cell, Design, Job
+from core.studies.design import SEARCHED, Cell, Design, Job
+from core.studies.folds import COLUMN
 from core.studies.study import Study
 from core.wording import listed, p_value
 
@@ -34,6 +35,11 @@ OPTIMISTIC = (
     "Each run chooses its best epoch on the fold that it is scored on, so the metrics are optimistic; differences between "
     "settings share that. Intervals and p values are about the models as trained: they do not hold what other seeds would "
     "change, which repeats show. The test split takes no part."
+)
+SEARCH_NOTICE = (
+    "The search compared its trials on the first fold, which is left out here: the best of many looks better there than it is. "
+    "Its trials were trained on the other folds, so a little of that may be left; only new patients, or the sealed test split, "
+    "are free of it."
 )
 
 
@@ -149,9 +155,11 @@ def results_of(study: Study, *, level: Level | None = None) -> StudyResults:
     failed = study.failures() | {
         job.name: run.status().reason for job, run in runs.items() if run is not None and run.status().state == "failed"
     }
+    manifest = study.manifest()
+    seen = _searched(design, manifest)
     tables: dict[int, pd.DataFrame] = {}
     for cell in design.cells:
-        frames = [_predictions(job, run, level) for job, run in finished.items() if job.cell.number == cell.number]
+        frames = [_predictions(job, run, level, seen) for job, run in finished.items() if job.cell.number == cell.number]
         tables[cell.number] = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     known = [table for table in tables.values() if not table.empty]
     shown = level or ("breast" if known and known[0].attrs.get("breasts") else "image")
@@ -160,8 +168,23 @@ def results_of(study: Study, *, level: Level | None = None) -> StudyResults:
         minutes[job.cell.number] += minutes_of(run)
     counts = Counts(len(finished), len(runs), failed)
     found = summarized(study.name, design, tables, minutes, counts, config, level=shown)
-    unknown = nobody_known(study.manifest())
-    return replace(found, warnings=(unknown,)) if unknown else found
+    return replace(found, warnings=tuple(filter(None, (nobody_known(manifest), *_about_search(design)))))
+
+
+def _searched(design: Design, manifest: pd.DataFrame) -> frozenset[str]:
+    """The patients whom the trials of a search were compared on: they show nothing about the best trial."""
+    if design.search is None:
+        return frozenset()
+    repeat, fold = SEARCHED
+    return frozenset(manifest.loc[manifest[COLUMN.format(repeat + 1)].astype("int64") == fold, "patient_id"].astype("str"))
+
+
+def _about_search(design: Design) -> tuple[str, ...]:
+    if design.search is None:
+        return ()
+    if design.search.winner is not None and design.search.winner.reference:
+        return ("The best trial has the settings of config.yaml: the search has found nothing better, so nothing is compared.",)
+    return (SEARCH_NOTICE,)
 
 
 @dataclass(frozen=True)
@@ -197,9 +220,12 @@ def summarized(
     return StudyResults(name, design.question, level, counts.trained, counts.runs, counts.failed, tuple(results), confidence)
 
 
-def _predictions(job: Job, run: Run, level: Level | None) -> pd.DataFrame:
-    """Out-of-fold scores of a run, a row a unit of the level, with the fold that they are of."""
+def _predictions(job: Job, run: Run, level: Level | None, seen: frozenset[str]) -> pd.DataFrame:
+    """Out-of-fold scores of a run, a row a unit of the level, with the fold that they are of; without the patients `seen`, whom
+    the folds of a further repeat hold."""
     scored = read_predictions(run, "val")
+    if seen:
+        scored = scored[~scored["patient_id"].astype("str").isin(seen)].reset_index(drop=True)
     breasts = of_breasts(scored)
     wanted = level or ("breast" if breasts else "image")
     table = at_level(scored, wanted)

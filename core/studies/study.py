@@ -6,7 +6,8 @@ manifest.csv  the rows, with the fold of each repeat (columns fold_1, fold_2, ..
 control/stop  a request to whoever trains the study
 failures/     why a run could not be made               workers/      a file for each process that works on it
 process.log   what workers in processes of their own print            plan.json     the choices of a plan, with their reasons
-<run>/        ordinary runs, named after what is compared, repeat and fold
+optuna.db     of a search: its trials (trial_store.py), where no database server has them
+<run>/        ordinary runs, named after what is compared, repeat and fold; trial-0001, ... are those of a search
 
 Nothing else is stored: what is done is seen from the runs, so that a killed study continues where it was.
 """
@@ -39,13 +40,15 @@ from core.runs.drafts import DRAFT, settle
 from core.runs.folder import STUDY, is_junction, is_run, is_study
 from core.runs.names import clean_name
 from core.runs.run import Run
-from core.studies.design import Cell, Design, Job, flat
+from core.studies.design import TRIAL, Cell, Design, Job, flat
 from core.studies.folds import COLUMN, fold_rows, rows_with_folds, with_folds
+from core.studies.search_space import Range, Winner
 
 DESIGN, CONFIG, MANIFEST = STUDY, "config.yaml", "manifest.csv"
 PLAN = "plan.json"  # why a planned study is as it is
 PROCESS_LOG = "process.log"  # what workers print that run in processes of their own
 FAILURES, CONTROL, WORKERS = "failures", "control", "workers"  # folders
+TRIALS, TRIALS_LOCK = "optuna.db", ".trials.lock"
 Progress = Callable[[int, int], None]
 
 
@@ -84,17 +87,22 @@ class Study:
             BadRun: the name is taken or impossible, or the folder cannot be written to.
         """
         root, title = Path(config.checkpoints).absolute(), clean_name(name)
+        if design.search is not None and config.training.monitor == "loss" and (other := _other_losses(design)):
+            raise BadConfig(
+                f"{other} changes the loss, which is what trials are compared by (training.monitor: loss). Monitor auc, or "
+                "leave it out of the search"
+            )
         if os.path.lexists(root / title):
             raise BadRun(f"{title}: there is a run or a study of this name already. Choose another name.")
         known: dict[str, Cell] = {}
         by_views: dict[int, Config] = {}  # of each number of views one configuration: the checks of rows ask for no more
-        for cell in design.cells:
+        for cell in _to_check(design):
             chosen = configured(config, cell)
             by_views.setdefault(chosen.model.views, chosen)
             check_model(chosen.model)
             pick_device_config(chosen.training)
             same = known.setdefault(dump_config(chosen), cell)
-            if same is not cell:
+            if same is not cell and design.search is None:
                 raise BadConfig(f"{same.label} and {cell.label} are the same settings: give each value once")
         used = rows_with_folds(rows, design, config.data, progress)
         for repeat, fold in itertools.product(range(design.repeats), range(design.folds)):
@@ -105,9 +113,7 @@ class Study:
         draft = root / f"{DRAFT}{uuid.uuid4().hex[:12]}"
         try:
             draft.mkdir(parents=True)
-            stream = StringIO()
-            plain_yaml().dump(design.model_dump(mode="json"), stream)
-            write_text(draft / DESIGN, stream.getvalue())
+            write_text(draft / DESIGN, _as_yaml(design))
             write_text(draft / CONFIG, dump_config(config, skip=("dashboard",)))
             write_manifest(used, draft / MANIFEST)
             if plan is not None:
@@ -134,7 +140,7 @@ class Study:
             folder = self.path / name
             if folder.is_symlink() or is_junction(folder) or (folder.exists() and not folder.is_dir()):
                 raise BadRun(f"{folder}: expected a folder of the study's own. Take it out; nothing was changed.")
-        for name in (CONFIG, MANIFEST, DESIGN, PROCESS_LOG, PLAN):
+        for name in (CONFIG, MANIFEST, DESIGN, PROCESS_LOG, PLAN, TRIALS, TRIALS_LOCK):
             if kind := irregular(self.path / name):
                 raise BadRun(f"{self.path / name}: expected a file, got {kind}. Take it out; nothing was changed.")
 
@@ -181,6 +187,10 @@ class Study:
         """The run of each job, in the order in which they are trained."""
         return {job: self.run_of(job) for job in self.design().jobs}
 
+    def trial_runs(self) -> list[Run]:
+        """The runs of a search's trials that were made, by number."""
+        return [Run(path) for path in sorted(self.path.glob(f"{TRIAL}[0-9]*")) if is_run(path)]
+
     # ------------------------------------------------------------------ train
 
     def create_run(self, job: Job, manifest: pd.DataFrame) -> Run:
@@ -207,7 +217,7 @@ class Study:
             (self.path / CONTROL / "stop").touch()
         except OSError as error:
             raise BadRun(f"{self.name}: a request to stop cannot be written ({error.strerror or error}).") from error
-        for run in self.runs.values():
+        for run in (*self.runs.values(), *self.trial_runs()):
             if run is not None and (run.status().live or run.status().waiting):
                 run.request("stop")
 
@@ -249,9 +259,14 @@ class Study:
             raise BadConfig(f"{self.name}: expected more than {design.repeats} repeats, got {repeats}")
         longer = Design.of(design.model_dump() | {"repeats": repeats}, self.name)
         write_manifest(with_folds(self.manifest(), longer, first=design.repeats), self.path / MANIFEST)
-        stream = StringIO()
-        plain_yaml().dump(longer.model_dump(mode="json"), stream)
-        write_text(self.path / DESIGN, stream.getvalue())
+        write_text(self.path / DESIGN, _as_yaml(longer))
+
+    def set_winner(self, winner: Winner) -> None:
+        """Write down which trial of its search was the best: from now on it is trained over the folds."""
+        design = self.design()
+        assert design.search is not None
+        search = design.search.model_copy(update={"winner": winner})
+        write_text(self.path / DESIGN, _as_yaml(design.model_copy(update={"search": search})))
 
 
 def list_studies(root: Path | str) -> list[Study]:
@@ -261,6 +276,29 @@ def list_studies(root: Path | str) -> list[Study]:
     except OSError:
         return []
     return [Study(Path(root) / name) for name in names if is_study(Path(root) / name)]
+
+
+def _as_yaml(design: Design) -> str:
+    stream = StringIO()
+    plain_yaml().dump(design.model_dump(mode="json"), stream)
+    return stream.getvalue()
+
+
+def _other_losses(design: Design) -> str:
+    """The first searched setting with which the validation loss is another one; "" for none."""
+    changing = ("training.loss", "training.imbalance", "training.advanced.focal_gamma")
+    return "" if design.search is None else next((name for name in design.search.space if name in changing), "")
+
+
+def _to_check(design: Design) -> list[Cell]:
+    """What has to be possible before anything is written: every combination, or with a search the reference, and each choice
+    and each end of a range by itself."""
+    if design.search is None:
+        return list(design.cells)
+    found = [design.cells[0]]
+    for name, allowed in design.search.space.items():
+        found += [Cell(0, {name: value}) for value in (allowed.ends if isinstance(allowed, Range) else allowed)]
+    return found
 
 
 def configured(config: Config, cell: Cell) -> Config:

@@ -19,17 +19,18 @@ from core.files.folders import write_text
 from core.files.untrusted import irregular
 from core.runs.events import Event
 from core.runs.run import Run
+from core.studies.attempts import LOOK, attempt
 from core.studies.design import Job
+from core.studies.search import search
 from core.studies.study import PROCESS_LOG, WORKERS, Study
 
-_LOOK = 2.0  # seconds between two looks at what others train
 _STARTED = "MAMMOLAB_STUDY_WORKER"  # in the environment of a process that `start_process` has started
-_TRIES = 5  # looks at a run that nobody trains and that cannot be taken
 
 
 @dataclass
 class Outcome:
-    """What a worker has done: runs trained to their end, those that failed with the reason, and whether it was stopped."""
+    """What a worker has done: runs trained to their end, those that failed with the reason, and whether it was stopped. Runs of
+    a search's trials are in neither list, but for those that have all failed."""
 
     trained: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -46,24 +47,30 @@ def work(
 ) -> Outcome:
     """Train all runs of the study that are not finished, in this thread, until none is left or a stop is requested.
 
-    A run that was cut off is resumed; a finished one is never repeated; one that another worker trains is left to it, and
-    waited for at the end, in case that worker is killed. A run that fails is listed with its reason; the others are trained.
+    A study that searches trains its trials first. A run that was cut off is resumed; a finished one is never repeated; one that
+    another worker trains is left to it, and waited for at the end, in case that worker is killed. A run that fails is listed
+    with its reason; the others are trained.
 
     Args:
-        on_run: called before each training.
+        on_run: called before each training; of a trial with a TrialJob.
         on_event: called with each event of the trainings (see checkpoints/README.md).
-        retry: also resume runs that have failed before.
+        retry: also resume runs that have failed before, and repeat trials that have failed.
         queue: wait while another training uses the device.
 
     Raises:
         LabError: the study's own files are damaged.
     """
     study.require_regular()
-    jobs, manifest = study.design().jobs, study.manifest()  # in this order: an extension writes the manifest first
+    design, manifest = study.design(), study.manifest()  # in this order: an extension writes the manifest first
     if _STARTED not in os.environ and not active_workers(study):  # else what was asked since then, or of others, counts
         study.withdraw_stop()
     with _present(study):
-        return _work(study, jobs, manifest, on_run=on_run, on_event=on_event, retry=retry, queue=queue)
+        if design.search is not None and design.search.winner is None:
+            found = search(study, design, manifest, on_run=on_run, on_event=on_event, retry=retry, queue=queue)
+            if found.stopped or found.failed:
+                return Outcome(failed=found.failed, stopped=found.stopped)
+            design = study.design()  # with the winner
+        return _work(study, design.jobs, manifest, on_run=on_run, on_event=on_event, retry=retry, queue=queue)
 
 
 def _work(
@@ -77,7 +84,7 @@ def _work(
     queue: bool,
 ) -> Outcome:
     outcome = Outcome()
-    left, refused = list(jobs), Counter[Job]()
+    left, refused = list(jobs), Counter[str]()
     while left:
         others = []
         for job in left:
@@ -106,7 +113,7 @@ def _work(
             if not _train(study, run, job, outcome, refused, on_run=on_run, on_event=on_event, queue=queue):
                 others.append(job)
         if others:
-            time.sleep(_LOOK)
+            time.sleep(LOOK)
         left = others
     return outcome
 
@@ -116,51 +123,27 @@ def _train(
     run: Run,
     job: Job,
     outcome: Outcome,
-    refused: Counter[Job],
+    refused: Counter[str],
     *,
     on_run: Callable[[Job, Run], None] | None,
     on_event: Callable[[Event], None] | None,
     queue: bool,
 ) -> bool:
-    """Train a run to its end, or until it stops; False where another worker has it. `refused` counts how often it could not be
-    taken although nobody seems to train it."""
-    from core.training.launchers import run_to_end
+    """Train a run to its end, or until it stops; False where another worker has it."""
 
-    try:
-        run.acquire().release()
-    except BadRun as error:
-        refused[job] += 1
-        status = run.status()
-        if not (run.problem or refused[job] > _TRIES) or status.live or status.waiting:
-            return False
-        outcome.failed[job.name] = str(error)
+    def begin() -> None:
+        if on_run is not None:
+            on_run(job, run)
+
+    found = attempt(study, run, refused, begin=begin, on_event=on_event, queue=queue)
+    if found.ended == "elsewhere":
+        return False
+    if found.ended == "failed":
+        outcome.failed[job.name] = found.reason
         return True
-    if on_run is not None:
-        on_run(job, run)
-    asked = False
-
-    def follow(event: Event) -> None:
-        # A stop of the study may come before the run is at work, and one of the run, or Ctrl-C, after its last step.
-        nonlocal asked
-        if study.stopping and not run.requested("stop"):
-            run.request("stop")
-        asked = asked or run.requested("stop")
-        if on_event is not None:
-            on_event(event)
-
-    try:
-        status = run_to_end(run, resume=run.begun, on_event=follow, queue=queue)
-    except BadRun as error:
-        refused[job] += 1  # another worker may have been quicker, and not yet be seen at work
-        if refused[job] <= _TRIES or run.status().live or run.status().waiting:
-            return False
-        outcome.failed[job.name] = str(error)
-    except LabError as error:
-        outcome.failed[job.name] = str(error)
-    else:
-        if status.state == "done":
-            outcome.trained.append(job.name)
-        outcome.stopped = asked or status.state != "done"
+    if found.ended == "done":
+        outcome.trained.append(job.name)
+    outcome.stopped = found.asked or found.ended != "done"
     return True
 
 
