@@ -10,6 +10,7 @@ from core.cli.arguments import Commands, add_command, add_group, config_options,
 from core.cli.output import note, print_json, print_table, printable, progress_bar
 from core.cli.study_plan import add_arguments as plan_arguments
 from core.cli.study_plan import plan
+from core.cli.study_search import print_plan, print_search, search_arguments, search_values
 from core.cli.train import STOPPED
 from core.cli.workspace import default_config, load
 from core.errors import BadConfig, BadRun, LabError
@@ -27,6 +28,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("study", metavar="NAME", help="name of the study")
     config_options(parser)
     _design_arguments(parser)
+    search_arguments(parser)
     json_option(parser)
 
     plan_arguments(add_command(studies, "plan", plan, "make a study by the data, the machine and the time there is; says why"))
@@ -94,7 +96,7 @@ def new(arguments: argparse.Namespace) -> int:
     from core.studies import Study
     from core.training.rows import load_rows
 
-    config, design = load(arguments), _design(arguments)
+    config, design = load(arguments), _design(arguments, search_values(arguments))
     with progress_bar("demo set") as progress:
         rows = load_rows(config, progress)
     with progress_bar("looking for copies") as progress:
@@ -107,12 +109,15 @@ def new(arguments: argparse.Namespace) -> int:
         f"{study.path.as_posix()}: {counted(jobs, 'run')} to train, {design.folds} folds, {counted(design.repeats, 'repeat')}"
     )
     for cell in design.cells:
-        print(f"  {'reference: ' if cell.number == 0 else ''}{printable(cell.label)}")
+        if design.search is None:
+            print(f"  {'reference: ' if cell.number == 0 else ''}{printable(cell.label)}")
+    if design.search is not None:
+        print_plan(study)
     note(f"next: python -m core study run {study.name}")
     return 0
 
 
-def _design(arguments: argparse.Namespace) -> Design:
+def _design(arguments: argparse.Namespace, search: dict[str, Any] | None = None) -> Design:
     from core.studies import Design
 
     values: dict[str, Any] = {
@@ -122,6 +127,7 @@ def _design(arguments: argparse.Namespace) -> Design:
         "seed": arguments.fold_seed,
         "factors": dict(map(_factor, arguments.compare)),
         "how": "one at a time" if arguments.one_at_a_time else "full",
+        "search": search,
     }
     if len(values["factors"]) < len(arguments.compare):
         raise BadConfig("--compare: a setting is named twice. Give all its values at once, e.g. training.epochs=[3,6,12]")
@@ -164,14 +170,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Train until nothing is left; Ctrl-C stops after the step at hand."""
     from core.cli.training_progress import ProgressPrinter
     from core.studies import work
+    from core.studies.design import TrialJob
+    from core.studies.search import settings_text
 
     study = open_study(arguments.study)
-    jobs = list(study.design().jobs)
+    design = study.design()
+    names = [job.name for job in design.jobs]
     printer = ProgressPrinter()
 
     def begun(job: Job, run: Run) -> None:
         printer.close_bar()
-        note(f"run {jobs.index(job) + 1} of {len(jobs)}: {run.name}")
+        if isinstance(job, TrialJob) and design.search is not None:
+            note(f"trial {job.cell.number} of {design.search.trials}: {settings_text(job.cell.settings)}")
+        else:
+            note(f"run {names.index(job.name) + 1} of {len(names)}: {run.name}")
 
     try:
         outcome = work(study, on_run=begun, on_event=printer.show, retry=arguments.retry, queue=not arguments.no_queue)
@@ -198,7 +210,7 @@ def stop(arguments: argparse.Namespace) -> int:
 
 def status(arguments: argparse.Namespace) -> int:
     """The runs of one study, or all studies."""
-    from core.studies import list_studies
+    from core.studies import list_studies, search_of
 
     if arguments.study is None:
         studies = list_studies(default_config().checkpoints)
@@ -224,9 +236,12 @@ def status(arguments: argparse.Namespace) -> int:
                 "reason": failure if found is None else found.reason,
             }
         )
+    searched = search_of(study)
     if arguments.json:
-        print_json({"study": study.name, **_counts(study), "runs_by_name": listed})
+        search = {} if searched is None else {"search": searched.as_dict()}
+        print_json({"study": study.name, **_counts(study), "runs_by_name": listed, **search})
         return 0
+    print_search(searched)
     counts = _counts(study)
     print(f"{study.name}: {counts['done']} of {counts['runs']} runs finished, {counts['failed']} failed")
     print_table([tuple(printable(str(cell)) for cell in row.values()) for row in listed], ("run", "state", "epoch", "reason"))
@@ -251,18 +266,21 @@ def results(arguments: argparse.Namespace) -> int:
     """What is shown so far."""
     study = open_study(arguments.study)
     if arguments.json:
-        from core.studies import results_of
+        from core.studies import results_of, search_of
 
-        print_json(results_of(study, level=arguments.level).as_dict())
+        searched = search_of(study)
+        search = {} if searched is None else {"search": searched.as_dict()}
+        print_json(results_of(study, level=arguments.level).as_dict() | search)
         return 0
     _print_results(study, arguments.level)
     return 0
 
 
 def _print_results(study: Study, level: Any = None) -> None:
-    from core.studies import results_of
+    from core.studies import results_of, search_of
     from core.studies.results import OPTIMISTIC
 
+    print_search(search_of(study))
     found = results_of(study, level=level)
     _print_table(found)
     for warning in found.warnings:

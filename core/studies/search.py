@@ -274,6 +274,8 @@ class SearchResults:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         plain: dict[str, Any] = to_plain(self)
+        for trial in plain["trials"]:
+            del trial["id"]
         return plain
 
 

@@ -319,11 +319,11 @@ def _direction(config: Config) -> str:
 
 
 def _pruner(config: Config, *, pruning: bool) -> Any:
-    """By the median of the trials so far at the same epoch: not before there are a few, nor in a training's first quarter."""
+    """By the median of the trials so far at the same epoch: not before there are a few, nor in a training's first third."""
     from optuna.pruners import MedianPruner, NopPruner
 
     epochs = config.training.epochs
-    return MedianPruner(n_startup_trials=4, n_warmup_steps=max(1, epochs // 4)) if pruning else NopPruner()
+    return MedianPruner(n_startup_trials=4, n_warmup_steps=max(1, epochs // 3)) if pruning else NopPruner()
 
 
 def _optuna() -> Any:
