@@ -4,6 +4,7 @@ from core.plots.calibration import reliability_figure
 from core.plots.decision import decision_figure, prevalence_figure
 from core.plots.forest import forest_figure
 from core.plots.scores import confusion_cells, confusion_figure, precision_recall_figure, roc_figure, score_histogram
+from core.plots.search import coordinates_figure, importance_figure, trials_figure
 from core.plots.side_by_side import losses_figure, metrics_figure
 from core.plots.study import cells_figure, differences_figure
 from core.plots.style import COLORS, empty_figure

@@ -221,10 +221,20 @@ class SearchResults:
         return sum(each.state == state for each in self.trials)
 
     @property
+    def over(self) -> int:
+        """Trials that have ended, however they did."""
+        return sum(each.over for each in self.trials)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether all trials are over and none has finished: there is no winner until failed ones are repeated."""
+        return bool(self.trials) and not self.left and self.best is None
+
+    @property
     def left(self) -> int:
         """Trials that are not over, or not begun."""
         repeated = sum(each.instead_of > 0 for each in self.trials)
-        return max(0, self.asked + repeated - sum(each.over for each in self.trials))
+        return max(0, self.asked + repeated - self.over)
 
     @property
     def best_trial(self) -> Trial | None:
@@ -279,8 +289,8 @@ class SearchResults:
         return plain
 
 
-def search_of(study: Study) -> SearchResults | None:
-    """What the study's search has found so far; None for a study without one.
+def search_of(study: Study, *, importance: bool = True) -> SearchResults | None:
+    """What the study's search has found so far; None for a study without one. `importance`: also that of each setting.
 
     Raises:
         LabError: the study's files are damaged, or the database of the trials cannot be used.
@@ -293,9 +303,9 @@ def search_of(study: Study) -> SearchResults | None:
     with TrialStore.open(study, design, make=False) as store:
         trials = () if store is None else tuple(store.trials())
         best = None if store is None else store.best()
-        importance: Mapping[str, float] = {} if store is None else store.importance()
+        shares = {} if store is None or not importance else store.importance()
     number = None if best is None else best.number
-    return SearchResults(study.name, metric, metric != "loss", design.search.trials, trials, number, dict(importance), log)
+    return SearchResults(study.name, metric, metric != "loss", design.search.trials, trials, number, shares, log)
 
 
 def short_names(names: list[str]) -> list[str]:

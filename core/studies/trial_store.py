@@ -20,13 +20,12 @@ from filelock import FileLock
 from core.config import Config
 from core.errors import BadConfig, BadRun
 from core.studies.design import Design, TrialJob
-from core.studies.search_space import Range, Search
+from core.studies.search_space import PASSWORD, Range, Search
 from core.studies.study import TRIALS, TRIALS_LOCK, Study
 
 if TYPE_CHECKING:
     import optuna
 
-PASSWORD = "MAMMOLAB_STORAGE_PASSWORD"  # in the environment: of the database server
 State = Literal["waiting", "running", "finished", "pruned", "failed"]
 
 _REASON, _PRUNED, _REFERENCE, _INSTEAD = "reason", "pruned", "reference", "instead_of"  # what a trial has besides

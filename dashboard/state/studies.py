@@ -93,8 +93,17 @@ def _seconds(path: str, finished: float | None) -> float:
     return 60 * minutes_of(Run(path))
 
 
-def design_of(question: str, factors: dict[str, list[Any]], more: str, folds: int, repeats: int, how: str) -> Design:
-    """The design that the form describes; `more` has further settings, a line each: `training.epochs = [4, 8]`.
+def design_of(
+    question: str,
+    factors: dict[str, list[Any]],
+    more: str,
+    folds: int,
+    repeats: int,
+    how: str,
+    search: Mapping[str, Any] | None = None,
+) -> Design:
+    """The design that the form describes; `more` has further settings, a line each: `training.epochs = [4, 8]`; `search` the
+    fields of its search.
 
     Raises:
         BadConfig: a line cannot be read, or the design is impossible.
@@ -108,7 +117,8 @@ def design_of(question: str, factors: dict[str, list[Any]], more: str, folds: in
         if name.strip() in found:
             raise BadConfig(f"{name.strip()} is named twice. Give all its values at once")
         found[name.strip()] = list(listed)
-    return Design.of({"question": question, "folds": folds, "repeats": repeats, "factors": found, "how": how}, "study")
+    fields = {"question": question, "folds": folds, "repeats": repeats, "factors": found, "how": how, "search": search}
+    return Design.of(fields, "study")
 
 
 def start_making(name: str, design: Design, config: Config, manifest: Path, *, plan: Mapping[str, Any] | None = None) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import LabError
+from core.errors import BadConfig, LabError
 from core.studies import Design, Study
 from core.studies.quick_probe import unseen
 from core.wording import counted, plain
 from dashboard.state import datasets, preferences, settings, studies, tasks, widgets
 from dashboard.ui import background, components, html_tables, notices, quick_answer
-from dashboard.views.studies import plan
+from dashboard.views.studies import plan, search
 
 # What is asked most: (words, setting, values with the reference first)
 ASKED: dict[str, tuple[str, list[Any]]] = {
@@ -22,6 +22,7 @@ ASKED: dict[str, tuple[str, list[Any]]] = {
     "Network": ("model.name", ["tf_efficientnet_lite0", "small_cnn"]),
     "Loss": ("training.loss", ["bce", "focal"]),
 }
+KINDS = {"compare": "Compare values", "search": "Search for the best"}
 HOW = {"full": "Every combination", "one at a time": "One setting at a time"}
 
 
@@ -34,29 +35,43 @@ def form() -> None:
     left, right = html_tables.columns("study-form", (420, 320))
     with left:
         question = widgets.text("Question", "study:question", placeholder="Does CLAHE help on my data?")
-        asked = widgets.pills("Compare", list(ASKED), "study:asked", help="The first value of each is the reference.")
-        st.caption(_values(asked))
-        more = st.text_area(
-            "More settings, a line each",
-            key="study:more",
-            height=80,
-            placeholder="training.epochs = [4, 8]",
-            help="Any setting of preprocessing, model, augmentation and training; the first value is the reference.",
-        )
+        searching = widgets.segmented("Settings", KINDS, "study:kind") == "search"
+        asked: list[str] = []
+        more, wanted, problem = "", None, ""
+        if searching:
+            try:
+                wanted = search.form()
+            except LabError as error:
+                problem = str(error)
+        else:
+            asked = widgets.pills("Compare", list(ASKED), "study:asked", help="The first value of each is the reference.")
+            st.caption(_values(asked))
+            more = st.text_area(
+                "More settings, a line each",
+                key="study:more",
+                height=80,
+                placeholder="training.epochs = [4, 8]",
+                help="Any setting of preprocessing, model, augmentation and training; the first value is the reference.",
+            )
     with right:
         folds = widgets.whole("Folds of the patients", 2, 20, "study:folds", default=5)
         repeats = widgets.whole("Repeats with other folds and seeds", 1, 20, "study:repeats", default=1)
-        how = widgets.segmented("Train", HOW, "study:how")
+        how = "full" if searching else widgets.segmented("Train", HOW, "study:how")
         name = widgets.text("Name", "study:name", placeholder="clahe")
     with st.expander("Plan it for me", icon=":material/architecture:"):
         plan.form(name, question)
     factors = dict(ASKED[each] for each in asked)
     try:
-        design = studies.design_of(question, factors, more, folds, repeats, how)
+        if problem or (searching and wanted is None):
+            raise BadConfig(problem or "Choose at least one setting to search, or write one in a line.")
+        design = studies.design_of(question, factors, more, folds, repeats, how, wanted)
     except LabError as error:
         notices.warning(plain(str(error)))
         return
-    st.markdown(f"{counted(len(design.jobs), 'run')} to train: {counted(len(design.cells), 'combination')}, {folds} folds.")
+    if design.search is not None:
+        st.markdown(search.noted(design.search, len(design.jobs)))
+    else:
+        st.markdown(f"{counted(len(design.jobs), 'run')} to train: {counted(len(design.cells), 'combination')}, {folds} folds.")
     _actions(design, name)
     quick_answer.shown(design)
 

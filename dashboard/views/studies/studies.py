@@ -7,7 +7,7 @@ import streamlit as st
 from core.errors import LabError
 from core.metrics.intervals import Interval
 from core.plots import cells_figure, differences_figure
-from core.studies import Study, StudyResults, start_process
+from core.studies import SearchResults, Study, StudyResults, start_process
 from core.studies.results import HEADS, OPTIMISTIC
 from core.wording import counted, duration, plain
 from dashboard.cache import studies as results
@@ -15,7 +15,7 @@ from dashboard.state import preferences, studies, widgets
 from dashboard.state.run_states import STATES
 from dashboard.state.studies import Progress
 from dashboard.ui import components, html_tables, notices
-from dashboard.views.studies import new_study, plan
+from dashboard.views.studies import new_study, plan, search
 
 REFRESH = 2.0  # seconds
 NEW = "New study"
@@ -52,17 +52,26 @@ def one(study: Study) -> None:
         if state.workers:
             st.session_state.pop(_starting(study), None)
         active = state.workers > 0 or bool(st.session_state.get(_starting(study)))
-        st.session_state[_SHOWN] = (state.done, state.failed, state.workers)
+        searched = results.search(study)
+        st.session_state[_SHOWN] = _stamp(state, searched)
         st.fragment(head, run_every=REFRESH if active else None)(study)
         if not state.done:
             notices.info("Nothing is trained yet. Results appear with the first finished run.")
-            runs_table(state)
+            if searched is None:
+                runs_table(state)
+            elif searched.trials:
+                search.shown(searched)
             return
         found = results.results(study)
         answer(found)
         parts = {"Results": "Results", "Runs": "Runs", "Design": "Design"}
+        if searched is not None and design.search is not None:
+            st.caption(search.winner(design.search))
+            parts = {"Results": "Results", "Search": "Search", "Runs": "Runs", "Design": "Design"}
         part = widgets.segmented("Part", parts, "studies:part", hide_label=True)
-        if part == "Runs":
+        if part == "Search" and searched is not None:
+            search.shown(searched)
+        elif part == "Runs":
             runs_table(state)
         elif part == "Design":
             about(study)
@@ -74,23 +83,31 @@ def one(study: Study) -> None:
 def head(study: Study) -> None:
     """Progress and what can be done; asks for the whole page when a run has ended."""
     state = studies.progress_of(study)
-    if st.session_state.get(_SHOWN) != (state.done, state.failed, state.workers):
+    searched = results.search(study, importance=False)
+    if st.session_state.get(_SHOWN) != _stamp(state, searched):
         st.rerun()
     total = len(state.runs)
+    trials, over = (0, 0) if searched is None else (searched.left + searched.over, searched.over)
     running = [name for name, each in state.runs.items() if each is not None and each.live]
-    words = [f"{state.done} of {counted(total, 'run')} trained"]
+    words = [] if searched is None else [searched.summary]
+    words += [f"{state.done} of {counted(total, 'run')} trained"]
     words += [f"{state.failed} failed"] if state.failed else []
     if running:
         each = state.runs[running[0]]
         epoch = f", epoch {each.epoch + 1} of {each.epochs}" if each is not None and each.epochs else ""
         words.append(f"training {plain(running[0])}{epoch}")
-    if state.workers and state.seconds_left:
+    if state.workers and state.seconds_left and over == trials:
         words.append(f"about {duration(state.seconds_left)} left")
-    st.progress(min(1.0, state.done / max(1, total)), text=" · ".join(words))
-    _buttons(study, state)
+    st.progress(min(1.0, (state.done + over) / max(1, total + trials)), text=" · ".join(words))
+    _buttons(study, state, failed=state.failed or (searched is not None and searched.hopeless))
 
 
-def _buttons(study: Study, state: Progress) -> None:
+def _stamp(state: Progress, searched: SearchResults | None) -> tuple[int, ...]:
+    """What the whole page has to be drawn again for."""
+    return state.done, state.failed, state.workers, 0 if searched is None else searched.over
+
+
+def _buttons(study: Study, state: Progress, *, failed: bool | int) -> None:
     left = len(state.runs) - state.done - state.failed
     with st.container(horizontal=True):
         if state.workers:
@@ -102,7 +119,7 @@ def _buttons(study: Study, state: Progress) -> None:
         else:
             if left and st.button("Train", type="primary", icon=":material/play_arrow:", key="studies:train"):
                 _start(study, retry=False)
-            if state.failed and st.button("Try failed runs again", icon=":material/refresh:", key="studies:retry"):
+            if failed and st.button("Try failed runs again", icon=":material/refresh:", key="studies:retry"):
                 _start(study, retry=True)
 
 
@@ -190,7 +207,10 @@ def about(study: Study) -> None:
         malignant = int((part["label"] == "malignant").sum())
         rows.append((str(fold + 1), f"{part['patient_id'].nunique():,}", f"{len(part):,}", f"{malignant:,}"))
     names = [f"`{name}`: {', '.join(map(str, values))}" for name, values in design.factors.items()]
-    st.markdown("\n".join(f"- {each}" for each in names) or "A cross-validation: nothing is compared.")
+    if design.search is not None:
+        search.described(design.search)
+    else:
+        st.markdown("\n".join(f"- {each}" for each in names) or "A cross-validation: nothing is compared.")
     test = int((folds == -1).sum())
     st.caption(
         f"{design.folds} folds, {counted(design.repeats, 'repeat')}. "
