@@ -77,6 +77,6 @@ def print_search(found: SearchResults | None) -> None:
     if found.importance:
         shares = ", ".join(f"{printable(name)} {share:.0%}" for name, share in found.importance.items())
         print(f"importance: {shares}")
-        note("importance: share of the differences between finished trials that a setting explains (fANOVA)")
+        note("importance: share of the differences between finished trials that a setting explains (fANOVA), rough with few")
     elif best is not None:
         note(TOO_FEW)

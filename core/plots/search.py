@@ -96,8 +96,9 @@ def coordinates_figure(
             type="line", x0=place, x1=place, y0=0, y1=1, line={"color": COLORS["neutral"], "width": 1}, layer="below"
         )
         for height, words in ticks:
+            shift = -9 if height == 0 else 9  # off the lines that meet there
             figure.add_annotation(
-                x=place, y=height, text=words, showarrow=False, xanchor="left", xshift=6, yshift=9, font={"size": 12}
+                x=place, y=height, text=words, showarrow=False, xanchor="left", xshift=6, yshift=shift, font={"size": 12}
             )
     figure.update_xaxes(
         tickvals=list(range(len(titles))), ticktext=titles, side="top", range=[-0.2, len(titles) - 0.4], showgrid=False

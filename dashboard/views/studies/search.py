@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from core.errors import BadConfig
-from core.plots import coordinates_figure, importance_figure, trials_figure
+from core.plots import METRIC_TITLES, coordinates_figure, importance_figure, trials_figure
 from core.studies.search import TOO_FEW, SearchResults, settings_text
 from core.studies.search_space import PASSWORD, Search, on_log_scale, parse_searched
 from core.wording import counted, plain
@@ -107,11 +107,11 @@ def described(search: Search) -> None:
 
 def shown(found: SearchResults) -> None:
     """The best trial in words, the charts, and a table of all."""
-    best = found.best_trial
+    best, metric = found.best_trial, METRIC_TITLES.get(found.metric, found.metric)
     if best is not None and best.value is not None:
         which = "Best so far" if found.left else "Best"
         st.markdown(
-            f"**{which}: trial {best.number}, {plain(found.metric)} {best.value:.3f} on its validation fold** "
+            f"**{which}: trial {best.number}, {metric} {best.value:.3f} on its validation fold** "
             f"({plain(settings_text(best.settings))})."
         )
     st.caption(
@@ -132,14 +132,17 @@ def shown(found: SearchResults) -> None:
             components.chart(
                 importance_figure(found.importance), "studies:importance", alt="importance of each setting", subject=found.study
             )
-            st.caption("Share of the differences between finished trials that a setting explains (fANOVA); an estimate.")
+            st.caption(
+                "Share of the differences between finished trials that a setting explains (fANOVA); rough with few trials."
+            )
         else:
             notices.info(TOO_FEW)
     settings = [(each.number, each.settings, each.value) for each in finished if each.value is not None]
     lines = coordinates_figure(settings, found.metric, higher_is_better=found.higher_is_better, log=found.log)
     components.chart(lines, "studies:coordinates", alt="settings and metric of each finished trial", subject=found.study)
     st.caption("A line a finished trial: orange the best, blue the better quarter.")
-    html_tables.table([head.capitalize() if head != found.metric else head for head in found.heads], found.table_rows())
+    heads = [metric if head == found.metric else head.capitalize() for head in found.heads]
+    html_tables.table(heads, found.table_rows())
 
 
 def noted(search: Search, runs: int) -> str:
