@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +64,21 @@ def add_commands(commands: Commands) -> None:
     parser = add_command(studies, "report", report, "write the study as one HTML file: methods, results, limits, every setting")
     _study_argument(parser)
 
-    parser = add_command(studies, "extend", extend, "repeat the cross-validation more often; what is trained stays")
+    parser = add_command(studies, "extend", extend, "more repeats, more trained folds or further values; what is trained stays")
     _study_argument(parser)
-    parser.add_argument("--repeats", type=int, required=True, metavar="N", help="repeats in all")
+    parser.add_argument("--repeats", type=int, metavar="N", help="repeats in all")
+    parser.add_argument("--train-folds", type=int, metavar="N", help="folds to train in all, where not all of them are")
+    parser.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="SETTING=[V1,V2]",
+        help="further values of a compared setting; repeatable",
+    )
+
+    parser = add_command(studies, "delete", delete, "delete a study with all its runs")
+    _study_argument(parser)
+    parser.add_argument("--yes", action="store_true", help="do not ask for its name")
 
 
 def _design_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +95,9 @@ def _design_arguments(parser: argparse.ArgumentParser) -> None:
         help="change one setting of the reference at a time, in place of training every combination",
     )
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="folds of the patients (default: %(default)s)")
+    parser.add_argument(
+        "--train-folds", type=int, metavar="N", help="hold out and train only the first N of them (default: all); extend later"
+    )
     parser.add_argument("--repeats", type=int, default=1, metavar="N", help="times to draw folds and seeds (default: 1)")
     parser.add_argument("--fold-seed", type=int, default=0, metavar="N", help="seed of the folds (default: %(default)s)")
     parser.add_argument("--question", default="", metavar="TEXT", help="what the study asks")
@@ -125,13 +141,19 @@ def _design(arguments: argparse.Namespace, search: dict[str, Any] | None = None)
         "folds": arguments.folds,
         "repeats": arguments.repeats,
         "seed": arguments.fold_seed,
-        "factors": dict(map(_factor, arguments.compare)),
+        "train_folds": arguments.train_folds,
+        "factors": _factors(arguments.compare),
         "how": "one at a time" if arguments.one_at_a_time else "full",
         "search": search,
     }
-    if len(values["factors"]) < len(arguments.compare):
-        raise BadConfig("--compare: a setting is named twice. Give all its values at once, e.g. training.epochs=[3,6,12]")
     return Design.of(values, "study")
+
+
+def _factors(given: list[str]) -> dict[str, list[Any]]:
+    found = dict(map(_factor, given))
+    if len(found) < len(given):
+        raise BadConfig("--compare: a setting is named twice. Give all its values at once, e.g. training.epochs=[3,6,12]")
+    return found
 
 
 def quick(arguments: argparse.Namespace) -> int:
@@ -309,10 +331,29 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def extend(arguments: argparse.Namespace) -> int:
-    """Add repeats."""
+    """Add repeats, folds or values."""
     study = open_study(arguments.study)
-    study.extend(repeats=arguments.repeats)
+    study.extend(repeats=arguments.repeats, train_folds=arguments.train_folds, values=_factors(arguments.compare))
     print(f"{study.name}: {counted(len(study.design().jobs), 'run')} in all")
+    return 0
+
+
+def delete(arguments: argparse.Namespace) -> int:
+    """Delete a study, after a question."""
+    from core.studies.removal import delete_study, require_deletable
+
+    study = open_study(arguments.study)
+    runs = require_deletable(study)
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            raise BadConfig(f"deleting {study.name} cannot be undone: use --yes where nobody can be asked")
+        print(f"Delete {printable(str(study.path))} with {counted(len(runs), 'run')}? This cannot be undone.")
+        typed = input("Type its name to confirm: ")
+        if typed.strip() != study.name:
+            print("nothing was deleted")
+            return 1
+    delete_study(study)
+    print(f"{printable(study.name)}: deleted")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ class Design(BaseModel):
     time" the reference and, for each other value, the reference with that value alone. Each is trained on `folds` parts of the
     patients in turn, drawn `repeats` times with the seeds `seed`, `seed` + 1, ...
 
+    With `train_folds` only the first so many folds of a repeat are held out in turn; the others are trained on alone. `earlier`
+    says how many values each setting had before each extension, so that what was trained keeps its name.
+
     With `search` nothing is compared by hand: trials look for the best settings with the first fold of the first repeat held
     out, and the best ones are compared with config.yaml on the other folds.
     """
@@ -44,6 +48,8 @@ class Design(BaseModel):
     factors: dict[str, list[Any]] = Field(default_factory=dict)
     how: Literal["full", "one at a time"] = "full"
     search: Search | None = None
+    train_folds: int | None = Field(None, ge=1)
+    earlier: list[dict[str, int]] = Field(default_factory=list)
 
     @classmethod
     def of(cls, values: dict[str, Any], source: str) -> Self:
@@ -71,9 +77,15 @@ class Design(BaseModel):
                 f"expected at least {FEWEST_FOLDS} folds, got {self.folds}: a search looks at the first one, which then cannot "
                 "show how good the best settings are"
             )
+        if self.train_folds is not None and self.train_folds > self.folds:
+            raise ValueError(
+                f"expected at most {self.folds} folds to train, which is how many there are, got {self.train_folds}"
+            )
+        if self.search is not None and self.train_folds is not None and self.train_folds < FEWEST_FOLDS:
+            raise ValueError(f"expected at least {FEWEST_FOLDS} folds to train, since a search looks at the first one")
         sizes = [2] if self.search is not None else [len(values) for values in self.factors.values()]
         cells = math.prod(sizes) if self.how == "full" else 1 + sum(size - 1 for size in sizes)
-        jobs = cells * self.folds * self.repeats  # counted before they are listed
+        jobs = cells * (self.train_folds or self.folds) * self.repeats  # counted before they are listed
         if jobs > MOST_JOBS:
             raise ValueError(f"expected at most {MOST_JOBS:,} trainings, got {jobs:,}. Leave out values, folds or repeats")
         return self
@@ -87,17 +99,53 @@ class Design(BaseModel):
             best = Cell(1, {} if winner is None else winner.settings, title="winner")
             plain = Cell(0, {}, title="reference")
             return (plain,) if winner is not None and winner.reference else (plain, best)
-        names, values = list(self.factors), list(self.factors.values())
-        reference = tuple(each[0] for each in values)
-        if self.how == "full":
-            combinations = list(itertools.product(*values))
-        else:
-            combinations = [reference]
-            for place, levels in enumerate(values):
-                combinations += [(*reference[:place], level, *reference[place + 1 :]) for level in levels[1:]]
+        names, combinations = list(self.factors), self._combinations({})
+        if self.earlier:
+            known: dict[str, tuple[Any, ...]] = {}
+            for counts in (*self.earlier, {}):
+                known |= {key: each for each in self._combinations(counts) if (key := json.dumps(each)) not in known}
+            combinations = list(known.values())
         last = [name.split(".")[-1] for name in names]
         short = {name: each if last.count(each) == 1 else name for name, each in zip(names, last, strict=True)}
         return tuple(Cell(number, dict(zip(names, each, strict=True)), short) for number, each in enumerate(combinations))
+
+    def _combinations(self, counts: Mapping[str, int]) -> list[tuple[Any, ...]]:
+        """All combinations of values, the reference first; of a setting in `counts` only the first so many values."""
+        values = [each[: counts.get(name)] for name, each in self.factors.items()]
+        if self.how == "full":
+            return list(itertools.product(*values))
+        reference = tuple(each[0] for each in values)
+        found = [reference]
+        for place, levels in enumerate(values):
+            found += [(*reference[:place], level, *reference[place + 1 :]) for level in levels[1:]]
+        return found
+
+    def extended(
+        self, *, repeats: int | None = None, train_folds: int | None = None, values: Mapping[str, list[Any]] | None = None
+    ) -> Self:
+        """A longer design: so many repeats, so many folds trained, further values of settings. What was in it keeps its name.
+
+        Raises:
+            BadConfig: it would not be longer, or is impossible.
+        """
+        changes: dict[str, Any] = {}
+        if repeats is not None:
+            if repeats <= self.repeats:
+                raise BadConfig(f"expected more than {self.repeats} repeats, got {repeats}")
+            changes["repeats"] = repeats
+        if train_folds is not None:
+            if self.train_folds is None or train_folds <= self.train_folds:
+                raise BadConfig(f"expected more than {self.train_folds or self.folds} folds to train, got {train_folds}")
+            changes["train_folds"] = None if train_folds == self.folds else train_folds
+        if values:
+            if new := next((name for name in values if name not in self.factors), ""):
+                known = ", ".join(self.factors) or "nothing"
+                raise BadConfig(f"{new}: this study does not compare it. Give further values of {known}, or make another study")
+            longer = {name: [*each, *values.get(name, [])] for name, each in self.factors.items()}
+            changes |= {"factors": longer, "earlier": [*self.earlier, {name: len(each) for name, each in self.factors.items()}]}
+        if not changes:
+            raise BadConfig("expected more repeats, more folds to train, or further values")
+        return type(self).of(self.model_dump() | changes, "study")
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -106,7 +154,7 @@ class Design(BaseModel):
         return tuple(
             Job(cell, repeat, fold)
             for repeat in range(self.repeats)
-            for fold in range(self.folds)
+            for fold in range(self.train_folds or self.folds)
             for cell in self.cells
             if self.search is None or (repeat, fold) != SEARCHED
         )

@@ -94,22 +94,9 @@ class Study:
             )
         if os.path.lexists(root / title):
             raise BadRun(f"{title}: there is a run or a study of this name already. Choose another name.")
-        known: dict[str, Cell] = {}
-        by_views: dict[int, Config] = {}  # of each number of views one configuration: the checks of rows ask for no more
-        for cell in _to_check(design):
-            chosen = configured(config, cell)
-            by_views.setdefault(chosen.model.views, chosen)
-            check_model(chosen.model)
-            pick_device_config(chosen.training)
-            same = known.setdefault(dump_config(chosen), cell)
-            if same is not cell and design.search is None:
-                raise BadConfig(f"{same.label} and {cell.label} are the same settings: give each value once")
+        by_views = _checked(design, config)
         used = rows_with_folds(rows, design, config.data, progress)
-        for repeat, fold in itertools.product(range(design.repeats), range(design.folds)):
-            trained = fold_rows(used, repeat, fold)
-            require_trainable(trained, allow_leakage=config.data.allow_leakage)
-            for chosen in by_views.values():
-                require_breasts(trained, chosen)
+        _require_trainable(used, design, by_views)
         draft = root / f"{DRAFT}{uuid.uuid4().hex[:12]}"
         try:
             draft.mkdir(parents=True)
@@ -247,18 +234,24 @@ class Study:
         else:
             path.unlink(missing_ok=True)
 
-    def extend(self, *, repeats: int) -> None:
-        """Repeat the cross-validation `repeats` times in all, with folds of further seeds; what is trained stays.
+    def extend(
+        self, *, repeats: int | None = None, train_folds: int | None = None, values: Mapping[str, list[Any]] | None = None
+    ) -> None:
+        """Make the study longer (see Design.extended); what is trained stays.
 
         Raises:
-            BadConfig: that is not more than there are.
+            BadConfig: it would not be longer, or a value is impossible.
             LabError: as `create`.
         """
         design = self.design()
-        if repeats <= design.repeats:
-            raise BadConfig(f"{self.name}: expected more than {design.repeats} repeats, got {repeats}")
-        longer = Design.of(design.model_dump() | {"repeats": repeats}, self.name)
-        write_manifest(with_folds(self.manifest(), longer, first=design.repeats), self.path / MANIFEST)
+        try:
+            longer = design.extended(repeats=repeats, train_folds=train_folds, values=values)
+        except BadConfig as error:
+            raise BadConfig(f"{self.name}: {error}") from error
+        by_views = _checked(longer, self.config())
+        rows = with_folds(self.manifest(), longer, first=design.repeats)
+        _require_trainable(rows, longer, by_views)
+        write_manifest(rows, self.path / MANIFEST)  # first: whoever reads the design finds its folds
         write_text(self.path / DESIGN, _as_yaml(longer))
 
     def set_winner(self, winner: Winner) -> None:
@@ -288,6 +281,35 @@ def _other_losses(design: Design) -> str:
     """The first searched setting with which the validation loss is another one; "" for none."""
     changing = ("training.loss", "training.imbalance", "training.advanced.focal_gamma")
     return "" if design.search is None else next((name for name in design.search.space if name in changing), "")
+
+
+def _checked(design: Design, config: Config) -> dict[int, Config]:
+    """Of each number of views one configuration: the checks of rows ask for no more.
+
+    Raises:
+        BadConfig: a combination is impossible, or the same as another.
+        MissingWeights: the pretrained weights of one cannot be had here.
+    """
+    known: dict[str, Cell] = {}
+    by_views: dict[int, Config] = {}
+    for cell in _to_check(design):
+        chosen = configured(config, cell)
+        by_views.setdefault(chosen.model.views, chosen)
+        check_model(chosen.model)
+        pick_device_config(chosen.training)
+        same = known.setdefault(dump_config(chosen), cell)
+        if same is not cell and design.search is None:
+            raise BadConfig(f"{same.label} and {cell.label} are the same settings: give each value once")
+    return by_views
+
+
+def _require_trainable(rows: pd.DataFrame, design: Design, by_views: Mapping[int, Config]) -> None:
+    """Raises BadManifest or Leakage: the rows of one of the trainings cannot be trained on."""
+    for repeat, fold in itertools.product(range(design.repeats), range(design.train_folds or design.folds)):
+        trained = fold_rows(rows, repeat, fold)
+        for chosen in by_views.values():
+            require_trainable(trained, allow_leakage=chosen.data.allow_leakage)
+            require_breasts(trained, chosen)
 
 
 def _to_check(design: Design) -> list[Cell]:

@@ -76,3 +76,42 @@ def test_settings_of_one_name_are_told_apart() -> None:
         factors={"training.lesions.patch_size": [64, 96], "preprocessing.patch_size": [1, 2], "model.name": ["a", "b"]}
     )
     assert design.cells[0].label == "training.lesions.patch_size 64, preprocessing.patch_size 1, name a"
+
+
+@pytest.mark.parametrize("how", ["full", "one at a time"])
+def test_further_values_leave_the_names_of_all_runs_as_they_are(how: str) -> None:
+    design = Design.of({"factors": CLAHE, "how": how, "folds": 2}, "study")
+    longer = design.extended(values={"preprocessing.clip_limit": [8], "preprocessing.clahe": ["auto"]})
+    again = longer.extended(values={"preprocessing.clip_limit": [16]})
+    for before, after in ((design, longer), (longer, again)):
+        names = [job.name for job in before.jobs]
+        assert set(names) < {job.name for job in after.jobs}
+        assert [cell.settings for cell in after.cells][: len(before.cells)] == [cell.settings for cell in before.cells]
+    every = Design.of({"factors": again.factors, "how": how, "folds": 2}, "study")
+    assert sorted(map(repr, (cell.settings for cell in every.cells))) == sorted(
+        map(repr, (cell.settings for cell in again.cells))
+    )
+
+
+def test_a_part_of_the_folds_can_be_trained_first_and_the_others_later() -> None:
+    design = Design(folds=5, train_folds=2)
+    assert {job.fold for job in design.jobs} == {0, 1}
+    longer = design.extended(train_folds=4)
+    assert [job.name for job in longer.jobs][:2] == [job.name for job in design.jobs] and len(longer.jobs) == 4
+    assert longer.extended(train_folds=5) == Design(folds=5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({}, "more repeats, more folds"),
+        ({"repeats": 2}, "more than 2 repeats"),
+        ({"train_folds": 3}, "more than 3 folds"),
+        ({"train_folds": 9}, "at most 5 folds to train"),
+        ({"values": {"training.epochs": [3]}}, "does not compare it"),
+        ({"values": {"preprocessing.clip_limit": [2]}}, "at least two different values"),
+    ],
+)
+def test_what_is_no_extension_is_refused_with_the_reason(asked: dict[str, object], said: str) -> None:
+    with pytest.raises(BadConfig, match=said):
+        Design(factors=CLAHE, repeats=2, train_folds=3).extended(**asked)  # type: ignore[arg-type]

@@ -26,6 +26,7 @@ from core.runs import Run
 from core.runs.folder import runs_root
 from core.runs.test_set.identity import run_folders
 from core.studies import Design, Study, active_workers, list_studies, results_of, start_process, work
+from core.studies.removal import delete_study
 from core.studies.report import study_report
 
 DESIGN = Design(question="Does it help?", folds=2, factors={"training.learning_rate": [0.01, 0.0001]})
@@ -327,3 +328,37 @@ def test_a_manifest_without_its_folds_is_refused_with_the_reason(trained: Study)
     write_manifest(rows.drop(columns="fold_1"), trained.path / "manifest.csv")
     with pytest.raises(BadManifest, match="column fold_1"):
         results_of(trained)
+
+
+def test_a_study_is_deleted_with_its_runs_and_nothing_that_is_somebody_elses(trained: Study) -> None:
+    other = trained.path.parent / "lr-2"
+    shutil.copytree(trained.path, other)
+    note = trained.path / "thesis.docx"
+    note.write_text("mine", encoding="utf-8")
+    with pytest.raises(BadRun, match=r"did not make: thesis\.docx"):
+        delete_study(trained)
+    inner = next(run for run in trained.runs.values() if run is not None).path / "mine.txt"
+    note.rename(inner)
+    with pytest.raises(BadRun, match=r"mine\.txt"):
+        delete_study(trained)
+    inner.unlink()
+    study_report(trained)
+    delete_study(trained)
+    assert not trained.path.exists() and len(Study.open(other).runs) == 4
+
+
+def test_a_study_that_is_trained_is_not_deleted(trained: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.studies.removal.active_workers", lambda study: 1)
+    with pytest.raises(BadRun, match="Stop it first"):
+        delete_study(trained)
+    assert trained.path.exists()
+
+
+def test_further_values_are_trained_beside_what_is_finished(trained: Study) -> None:
+    before = {job.name for job, run in trained.runs.items() if run is not None}
+    with pytest.raises(BadConfig, match=r"got .fast.; allowed"):
+        trained.extend(values={"training.learning_rate": ["fast"]})
+    trained.extend(values={"training.learning_rate": [0.001]})
+    runs = {job.name: run for job, run in trained.runs.items()}
+    assert before < set(runs) and sum(run is None for run in runs.values()) == 2
+    assert results_of(trained).cells[2].folds == 0
