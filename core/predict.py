@@ -6,8 +6,10 @@ disagree: score, decision, refusal, calibrated probability, warnings and heatmap
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,9 +19,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.data.known_images import KnownImages
+from core.data.known_images import OUT_OF_FOLD, KnownImages
 from core.errors import BadRun, LabError, RecipeMismatch, Refused
-from core.gate import Distance, doubts_of_origin, fit_gate, forward, read_gate, refusal_of_origin, statistics_of, write_gate
+from core.gate import (
+    Distance,
+    MeanDistance,
+    doubts_of_origin,
+    fit_gate,
+    forward,
+    read_gate,
+    refusal_of_origin,
+    statistics_of,
+    write_gate,
+)
 from core.gradcam import (
     SCORE_CHANNELS,
     Evidence,
@@ -37,6 +49,7 @@ from core.metrics.leakage_mark import leakage_of_model, leakage_warning_of
 from core.metrics.operating_points import DECIMALS
 from core.model import Classifier, as_input, load_model, model_lock, pick_device
 from core.model.card import ModelCard
+from core.model.ensemble import Ensemble
 from core.model.fusion import slots_of
 from core.model.view_codes import view_code
 from core.prediction import Decision, Prediction, Subject
@@ -91,6 +104,7 @@ class Predictor:
         # As in training: depthwise convolutions take half the time.
         self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
         self._lock = model_lock(self.model)
+        self._parts: dict[tuple[int, ...], Self] = {}
 
     @classmethod
     def from_run(cls, run: Path | str | Run, *, device: str = "auto") -> Self:
@@ -117,10 +131,73 @@ class Predictor:
             NotEnoughData: too few of the images can be read.
             BadRun: the folder cannot be written to.
         """
-        gate = fit_gate(self.model, cache, rows, progress=progress)
+        gate = self._fitted_gate(cache, rows, progress)
         write_gate(folder, gate, self.card)
         self.gate = gate
         return gate
+
+    def _fitted_gate(self, cache: PreparedCache, rows: pd.DataFrame, progress: Callable[[int, int], None] | None) -> Distance:
+        if not isinstance(self.model, Ensemble):
+            return fit_gate(self.model, cache, rows, progress=progress)
+        gates = []
+        for number, member in enumerate(self.model.networks):  # each from the images that it trained on
+            judges = rows[OUT_OF_FOLD].astype("str").str.split() if OUT_OF_FOLD in rows.columns else None
+            own = rows
+            if judges is not None:
+                held_out = judges.map(lambda numbers, own=str(number + 1): own in numbers)
+                used = rows["split"].isin(("train", "val"))
+                own = rows.assign(split=rows["split"].mask(used & held_out, "val").mask(used & ~held_out, "train"))
+            gates.append(fit_gate(member, cache, own, progress=progress))
+        return MeanDistance.of(gates)
+
+    # ------------------------------------------------------------------ the models of an ensemble
+
+    def part(self, judges: tuple[int, ...]) -> Self:
+        """The same with these models of an ensemble alone, by their numbers from 0; () for all of them: itself.
+
+        Raises:
+            BadRun: there are not so many.
+        """
+        if not judges:
+            return self
+        model = self.model
+        if not isinstance(model, Ensemble) or max(judges) >= len(model.networks):
+            raise BadRun(
+                f"the run's manifest names model {max(judges) + 1} as one that its score is the mean of, and there are "
+                f"{len(model.networks) if isinstance(model, Ensemble) else 1}. Restore manifest.csv from a copy"
+            )
+        if judges not in self._parts:
+            found = copy.copy(self)
+            found.model = model.part(judges)
+            found._lock = model_lock(found.model)
+            found._parts = {}
+            if isinstance(self.gate, MeanDistance):
+                gates = self.gate.gates
+                fits = len(gates) == len(model.networks)
+                found.gate = MeanDistance.of([gates[number] for number in judges]) if fits else "it is of other models"
+            self._parts[judges] = found
+        return self._parts[judges]
+
+    def judges_of(self, source: Path | str | bytes | None, content_hash: str = "") -> tuple[int, ...]:
+        """Of an ensemble, which of its models did not train on this image, as the run's manifest has it: they alone score it.
+        () where all may, and for any other model.
+
+        Raises:
+            BadManifest: it is damaged.
+        """
+        if not isinstance(self.model, Ensemble) or self.known_images is None:
+            return ()
+        found = tuple(sorted(set(self.known_images.judges(source, content_hash))))
+        return () if len(found) == len(self.model.networks) else found
+
+    def out_of_fold_words(self, judges: tuple[int, ...]) -> str:
+        """The warning that an image's score is of these models alone."""
+        count = len(self.card.members or ())
+        was = "was" if count - len(judges) == 1 else "were"
+        return (
+            f"{count - len(judges)} of the {count} models of this ensemble {was} trained on this image: its score is "
+            f"{'that of the other one' if len(judges) == 1 else f'the mean of the other {len(judges)}'} (out-of-fold)."
+        )
 
     # ------------------------------------------------------------------ images to predictions
 
@@ -194,8 +271,8 @@ class Predictor:
             RecipeMismatch: it was prepared by another recipe than the model's.
         """
         self._check(prepared)
-        view = self._view(mammogram.meta, source)
-        subject = Subject(prepared, mammogram.meta, mammogram.warnings, mammogram, view=view)
+        view, judges = self._view(mammogram.meta, source), self.judges_of(source)
+        subject = Subject(prepared, mammogram.meta, mammogram.warnings, mammogram, view=view, judges=judges)
         return self._judge([subject], score_anyway=score_anyway)[0]
 
     def predict_cached(
@@ -212,6 +289,7 @@ class Predictor:
                 image.image_meta,
                 image.warnings,
                 view=self._view(image.image_meta, source, image.content_hash),
+                judges=self.judges_of(source, image.content_hash),
             )
             for image, source in zip(images, sources, strict=True)
         ]
@@ -221,7 +299,8 @@ class Predictor:
         """The image that was read from `source`, prepared, with its view."""
         path = None if isinstance(source, bytes) else Path(source)
         view = self._view(mammogram.meta, source)
-        return Subject(prepare(mammogram, self.recipe), mammogram.meta, mammogram.warnings, mammogram, path, view)
+        prepared, judges = prepare(mammogram, self.recipe), self.judges_of(source)
+        return Subject(prepared, mammogram.meta, mammogram.warnings, mammogram, path, view, judges)
 
     @cached_property
     def known_images(self) -> KnownImages | None:
@@ -241,6 +320,8 @@ class Predictor:
 
     def _judge(self, subjects: Sequence[Subject], *, score_anyway: bool, own: bool = True) -> list[Prediction]:
         """The one place where an image becomes a verdict, or gets none. `own`: they were prepared by the model's recipe."""
+        if any(subject.judges for subject in subjects):
+            return self._judge_out_of_fold(subjects, score_anyway=score_anyway, own=own)
         refusals = [self.refusal_of(subject) for subject in subjects]
         wanted = [number for number, refusal in enumerate(refusals) if score_anyway or not refusal]
         scored: dict[int, tuple[float, NDArray[np.float32] | None]] = {}
@@ -253,6 +334,17 @@ class Predictor:
             self._prediction(subject, refusal, *scored.get(number, (None, None)), score_anyway=score_anyway, own=own)
             for number, (subject, refusal) in enumerate(zip(subjects, refusals, strict=True))
         ]
+
+    def _judge_out_of_fold(self, subjects: Sequence[Subject], *, score_anyway: bool, own: bool) -> list[Prediction]:
+        """Each image by the models of the ensemble that did not train on it."""
+        found: dict[int, Prediction] = {}
+        for judges in dict.fromkeys(subject.judges for subject in subjects):
+            numbers = [number for number, subject in enumerate(subjects) if subject.judges == judges]
+            mine = [replace(subjects[number], judges=()) for number in numbers]
+            for number, each in zip(numbers, self.part(judges)._judge(mine, score_anyway=score_anyway, own=own), strict=True):
+                words = (self.out_of_fold_words(judges),) if judges else ()
+                found[number] = replace(each, judges=judges, warnings=(*words, *each.warnings))
+        return [found[number] for number in range(len(subjects))]
 
     def refusal_of(self, subject: Subject) -> str:
         """Why what the file says, or plainly shows, forbids a verdict; "" where nothing does."""
@@ -336,12 +428,12 @@ class Predictor:
             Refused: it is a prediction without a score: what the model should not judge, it does not explain either.
             RecipeMismatch: it was prepared by another recipe than the model's.
         """
-        prepared = self._explainable(image)
+        prepared, model = self._explainable(image), self._model_for(image)
         wanted: dict[str, Any] = {"method": method, "layer": layer, "channels": channels, "progress": progress}
         if self.judges_breasts:
             view = image.view if isinstance(image, Prediction) else ""
-            return heatmap_in_breast(self.model, [prepared], [view_code(view)], 0, target=target, **wanted)
-        return heatmap(self.model, prepared, target=target, **wanted)
+            return heatmap_in_breast(model, [prepared], [view_code(view)], 0, target=target, **wanted)
+        return heatmap(model, prepared, target=target, **wanted)
 
     def evidence(
         self,
@@ -356,12 +448,16 @@ class Predictor:
 
         Raises: as `explain`.
         """
-        prepared = self._explainable(image)
+        prepared, model = self._explainable(image), self._model_for(image)
         if self.judges_breasts:
             view = image.view if isinstance(image, Prediction) else ""
             wanted: dict[str, Any] = {"method": method, "layer": layer, "channels": channels, "progress": progress}
-            return evidence_in_breast(self.model, [prepared], [view_code(view)], 0, **wanted)
-        return evidence(self.model, prepared, method=method, layer=layer, channels=channels, progress=progress)
+            return evidence_in_breast(model, [prepared], [view_code(view)], 0, **wanted)
+        return evidence(model, prepared, method=method, layer=layer, channels=channels, progress=progress)
+
+    def _model_for(self, image: Prediction | Prepared) -> Classifier:
+        """What the score of the image is of: of an ensemble perhaps some of its models only."""
+        return self.part(image.judges).model if isinstance(image, Prediction) else self.model
 
     def _explainable(self, image: Prediction | Prepared) -> Prepared:
         if isinstance(image, Prepared):
@@ -426,8 +522,8 @@ class Predictor:
                 f"expected {self.recipe.shape[0]} x {self.recipe.shape[1]} px, the size of the model's images, got "
                 f"{prepared.pixels.shape[0]} x {prepared.pixels.shape[1]} px. Prepare it at the model's size"
             )
-        view = self._view(mammogram.meta, source)
-        subject = Subject(prepared, mammogram.meta, mammogram.warnings, mammogram, view=view)
+        view, judges = self._view(mammogram.meta, source), self.judges_of(source)
+        subject = Subject(prepared, mammogram.meta, mammogram.warnings, mammogram, view=view, judges=judges)
         own = prepared.recipe_hash == self.recipe.hash
         return self._judge([subject], score_anyway=False, own=own)[0]
 

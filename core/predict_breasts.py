@@ -123,7 +123,14 @@ def predict_cached_breasts(
         predictor,
         [
             [
-                Subject(image.prepared(predictor.recipe), image.image_meta, image.warnings, path=Path(path), view=view)
+                Subject(
+                    image.prepared(predictor.recipe),
+                    image.image_meta,
+                    image.warnings,
+                    path=Path(path),
+                    view=view,
+                    judges=predictor.judges_of(path, image.content_hash),
+                )
                 for path, image, view in images
             ]
             for images in breasts
@@ -154,9 +161,10 @@ def _map(
 ) -> Heatmap | Evidence:
     pixels = [image.prepared.pixels for image in breast.used]
     views = [view_code(image.view) for image in breast.used]
+    model = predictor.part(breast.judges).model
     if target == BOTH:
-        return evidence_in_breast(predictor.model, pixels, views, place, **options)
-    return heatmap_in_breast(predictor.model, pixels, views, place, target=target, **options)
+        return evidence_in_breast(model, pixels, views, place, **options)
+    return heatmap_in_breast(model, pixels, views, place, target=target, **options)
 
 
 def heatmap_of(
@@ -216,6 +224,7 @@ def predict_view(
         mammogram=image.mammogram,
         path=shown,
         view=image.view,
+        judges=breast.judges,
     )
     return found, breast
 
@@ -231,6 +240,8 @@ def require_breasts(predictor: Predictor) -> None:
 
 def _judge(predictor: Predictor, breasts: Sequence[Sequence[Subject]], *, score_anyway: bool) -> list[BreastPrediction]:
     """The one place where a breast becomes a verdict, or gets none. What is computed of each image is computed once."""
+    if any(subject.judges for subjects in breasts for subject in subjects):
+        return [_judge_out_of_fold(predictor, subjects, score_anyway=score_anyway) for subjects in breasts]
     every = [subject for subjects in breasts for subject in subjects]
     reasons = [predictor.refusal_of(subject) for subject in every]
     seen = [number for number, reason in enumerate(reasons) if score_anyway or not reason]
@@ -247,6 +258,21 @@ def _judge(predictor: Predictor, breasts: Sequence[Sequence[Subject]], *, score_
         ]
         results.append(_breast(predictor, looks, features, score_anyway=score_anyway))
     return results
+
+
+def _judge_out_of_fold(predictor: Predictor, subjects: Sequence[Subject], *, score_anyway: bool) -> BreastPrediction:
+    """A breast by the models of an ensemble that did not train on it: those that none of its images was shown to."""
+    named = [set(subject.judges) for subject in subjects if subject.judges]
+    judges = tuple(sorted(set.intersection(*named))) if named else ()
+    if named and not judges:
+        raise BadRun(
+            "each model of this ensemble was trained on an image of this breast, or of what was given as one: none of them can "
+            "score it out of fold. Give the images of one breast"
+        )
+    mine = [replace(subject, judges=()) for subject in subjects]
+    found = _judge(predictor.part(judges), [mine], score_anyway=score_anyway)[0]
+    words = (predictor.out_of_fold_words(judges),) if judges else ()
+    return replace(found, judges=judges, warnings=(*words, *found.warnings))
 
 
 class _Look:

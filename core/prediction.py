@@ -43,7 +43,8 @@ class Prediction(_Verdict):
     what the file says; "" is unknown. `calibrated` is the score as a probability, by the calibration fitted on validation; None
     for a model without one. `distance` is how far the image is from those the model was trained on, 1 being as far as it may
     be; None where that is not known. `warnings` are to be shown with the verdict, wherever it is shown.
-    `mammogram` is the image as it was read, None for one that was prepared before; `path` is None for one from bytes.
+    `mammogram` is the image as it was read, None for one that was prepared before; `path` is None for one from bytes. `judges`
+    are the numbers, from 0, of the models of an ensemble that the score is the mean of; () for all, and for any other model.
     """
 
     score: float | None
@@ -59,6 +60,7 @@ class Prediction(_Verdict):
     path: Path | None = None
     view: str = ""
     threshold_basis: str = ""
+    judges: tuple[int, ...] = ()
 
     @property
     def threshold_words(self) -> str:
@@ -84,7 +86,8 @@ class BreastImage:
 class BreastPrediction(_Verdict):
     """What a model that judges breasts says about one, or why it says nothing.
 
-    `score`, `threshold`, `decision`, `calibrated`, `refusal` and `warnings` are as of a Prediction, for the breast as a whole.
+    `score`, `threshold`, `decision`, `calibrated`, `refusal`, `warnings` and `judges` are as of a Prediction, for the breast as
+    a whole.
     `images` has those that could be read, in the order given; one that the model should not judge is left out, and the breast
     is judged from the others. `unread` are the files that could not be read, with their reasons.
     """
@@ -97,6 +100,7 @@ class BreastPrediction(_Verdict):
     refusal: str = ""
     calibrated: float | None = None
     unread: tuple[tuple[Path, str], ...] = ()
+    judges: tuple[int, ...] = ()
 
     @property
     def used(self) -> tuple[BreastImage, ...]:
@@ -124,6 +128,7 @@ class Subject:
     mammogram: Mammogram | None = None
     path: Path | None = None
     view: str = ""
+    judges: tuple[int, ...] = ()
 
     @property
     def all_doubts(self) -> tuple[str, ...]:

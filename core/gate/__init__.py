@@ -9,7 +9,7 @@
 core.predict asks; nobody else decides.
 """
 
-from core.gate.distance import Distance
+from core.gate.distance import Distance, MeanDistance
 from core.gate.features import forward, statistics_of
 from core.gate.fitting import fit_gate, fitting
 from core.gate.origin import doubts_of_origin, refusal_of_origin

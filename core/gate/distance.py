@@ -9,6 +9,7 @@ lies beyond it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -126,6 +127,35 @@ class Distance:
         if relative > 1 / ROOM:
             return "the image differs from those the model was trained on, as mammograms of another source do"
         return ""
+
+
+@dataclass(frozen=True)
+class MeanDistance(Distance):
+    """The gate of an ensemble: an image is as far away as it is on average for its members, each with its own gate and in
+    shares of its own limit. It refuses where all of them may; `train` and `validation` are the smallest of a member."""
+
+    gates: tuple[Distance, ...] = ()
+
+    @classmethod
+    def of(cls, gates: Sequence[Distance]) -> Distance:
+        """Of the members' gates in their order; of one alone that one itself."""
+        if len(gates) == 1:
+            return gates[0]
+        counts = min(gate.train for gate in gates), min(gate.validation for gate in gates)
+        return cls(None, gates[0].picture, 1.0, all(gate.refuses for gate in gates), *counts, tuple(gates))
+
+    def relative(self, features: Floats | None, statistics: Floats) -> float | None:
+        """As `Distance.relative`; `features` of the members whose heads show some, one after the other."""
+        found, start = [], 0
+        for gate in self.gates:
+            own = None
+            if gate.features is not None and features is not None:
+                own = features[start : start + gate.features.mean.size]
+                start += gate.features.mean.size
+            found.append(gate.relative(own, statistics))
+        if any(each is None for each in found) or (features is not None and start != features.size):
+            return None
+        return float(np.mean([each for each in found if each is not None]))
 
 
 def _directions(features: Floats) -> Floats:

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.model import Classifier
+from core.model import Classifier, model_lock
+from core.model.ensemble import Ensemble
 
 Statistics = NDArray[np.float32]
 
@@ -30,8 +31,16 @@ _SMALLEST = 0.01  # added to a spread before its logarithm is taken
 def forward(model: Classifier, images: Tensor) -> tuple[Tensor, Tensor | None]:
     """Images float (N, 1, H, W) as `Classifier.forward` takes them -> its logits (N,), and what its head saw, (N, features).
 
-    One forward pass. The features are None for a network whose head is no layer of its own. Hold `model_lock` meanwhile.
+    One forward pass. The features are None for a network whose head is no layer of its own; of an ensemble those of its members
+    stand side by side. Hold `model_lock` meanwhile.
     """
+    if isinstance(model, Ensemble):
+        answers = []
+        for member in model.networks:
+            with model_lock(member):
+                answers.append(forward(member, images))
+        known = [features for _, features in answers if features is not None]
+        return model.mean_logits([logits for logits, _ in answers]), torch.cat(known, dim=1) if known else None
     seen: list[Tensor] = []
 
     def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:

@@ -16,9 +16,9 @@ from core.errors import BadRun
 from core.files.atomic import replacing
 from core.files.safetensors_bytes import in_order
 from core.files.untrusted import LARGE, parse_json, read_bytes
-from core.gate.distance import MOST_AXES, Distance, Part
+from core.gate.distance import MOST_AXES, Distance, MeanDistance, Part
 from core.gate.features import COUNT
-from core.model.card import ModelCard
+from core.model.card import MOST_MEMBERS, ModelCard
 
 GATE = "gate.safetensors"
 FORMAT = 1
@@ -35,12 +35,14 @@ def write_gate(folder: Path, gate: Distance, card: ModelCard) -> Path:
     """
     from safetensors.numpy import save
 
+    gates = gate.gates if isinstance(gate, MeanDistance) else (gate,)
     tensors: dict[str, NDArray[Any]] = {}
-    numbers: dict[str, Any] = {"limit": gate.limit, "refuses": gate.refuses, "train": gate.train, "validation": gate.validation}
-    for name, part in (("features", gate.features), ("picture", gate.picture)):
-        if part is not None:
-            tensors |= {f"{name}.{array}": np.ascontiguousarray(getattr(part, array)) for array in _ARRAYS}
-            numbers[name] = {"floor": part.floor, "typical": part.typical}
+    numbers: dict[str, Any] = {}
+    for number, each in enumerate(gates):
+        prefix = f"{number}." if len(gates) > 1 else ""
+        own, listed = _written(each)
+        tensors |= {prefix + name: array for name, array in own.items()}
+        numbers = {"members": [*numbers.get("members", ()), listed]} if prefix else listed
     about = {"format": str(FORMAT), "weights_sha256": card.weights_sha256, "gate": json.dumps(numbers)}
     try:
         with replacing(folder / GATE) as stream:
@@ -82,18 +84,42 @@ def _parsed(content: bytes) -> tuple[Distance, str]:
     if about["format"] != str(FORMAT):
         raise ValueError(f"expected format {FORMAT}, got {about['format']!r}")
     numbers = parse_json(about["gate"])
-    picture = _part("picture", tensors, numbers)
+    if "members" not in numbers:
+        return _gate_of("", tensors, numbers), str(about["weights_sha256"])
+    listed = numbers["members"]
+    if not isinstance(listed, list) or not 2 <= len(listed) <= MOST_MEMBERS:
+        raise ValueError(f"expected the gates of 2 to {MOST_MEMBERS} models")
+    gate = MeanDistance.of([_gate_of(f"{number}.", tensors, each) for number, each in enumerate(listed)])
+    return gate, str(about["weights_sha256"])
+
+
+def _written(gate: Distance) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The tensors and the numbers of a gate."""
+    tensors: dict[str, NDArray[Any]] = {}
+    numbers: dict[str, Any] = {"limit": gate.limit, "refuses": gate.refuses, "train": gate.train, "validation": gate.validation}
+    for name, part in (("features", gate.features), ("picture", gate.picture)):
+        if part is not None:
+            tensors |= {f"{name}.{array}": np.ascontiguousarray(getattr(part, array)) for array in _ARRAYS}
+            numbers[name] = {"floor": part.floor, "typical": part.typical}
+    return tensors, numbers
+
+
+def _gate_of(prefix: str, tensors: Mapping[str, NDArray[Any]], numbers: Mapping[str, Any]) -> Distance:
+    """The gate whose tensors' names begin with `prefix`. Raises as `_parsed`."""
+    own = (
+        {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)} if prefix else tensors
+    )
+    picture = _part("picture", own, numbers)
     if picture is None or picture.mean.size != COUNT:
         raise ValueError(f"expected {COUNT} statistics of a picture")
-    gate = Distance(
-        _part("features", tensors, numbers),
+    return Distance(
+        _part("features", own, numbers),
         picture,
         _positive(numbers["limit"]),
         _flag(numbers["refuses"]),
         int(numbers["train"]),
         int(numbers["validation"]),
     )
-    return gate, str(about["weights_sha256"])
 
 
 def _part(name: str, tensors: Mapping[str, NDArray[Any]], numbers: Mapping[str, Any]) -> Part | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -16,6 +16,7 @@ from core.gradcam.feature_maps import as_feature_map, own_size
 from core.gradcam.layer_search import search
 from core.gradcam.probing import layer_outputs, probe_image
 from core.model.classifier import Classifier
+from core.model.ensemble import Ensemble
 
 # (what the backbone must have, the layer), first match wins. Names are timm's.
 _FAMILIES: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -52,7 +53,7 @@ class LayerChoice:
 
 
 def find_cam_layer(model: Classifier) -> nn.Module:
-    """The layer whose output a heatmap is read from: the last one that still knows where things are.
+    """The layer whose output a heatmap is read from: the last one that still knows where things are; of a single network.
 
     Raises:
         BadConfig: no layer of this architecture gives a feature map.
@@ -94,11 +95,14 @@ def layer_choices(model: Classifier, shape: tuple[int, int] | None = None) -> tu
 
     `shape` is the image's (height, width), which the maps' sizes follow; without it the architecture's own. Those are the
     stages that timm's `feature_info` names, or the parts of the network where it names none. Left out are layers after
-    the usual one, those that give the same map as it, and maps of a single row or column.
+    the usual one, those that give the same map as it, and maps of a single row or column. Of an ensemble those that all its
+    members have; where their usual ones have different names, the choice "" stands for each member's own.
 
     Raises:
         BadConfig: no layer of this architecture gives a feature map, or it does not take images of this size.
     """
+    if isinstance(model, Ensemble):
+        return _common([layer_choices(member, shape) for member in (model.networks[:1] if model.alike else model.networks)])
     shape = shape or own_size(model)
     usual = find_cam_layer(model)
     name = layer_name(model, usual)
@@ -122,6 +126,17 @@ def layer_choices(model: Classifier, shape: tuple[int, int] | None = None) -> tu
         if each == name:
             break
     return tuple(choices)
+
+
+def _common(choices: list[tuple[LayerChoice, ...]]) -> tuple[LayerChoice, ...]:
+    """What several networks' choices have in common, described as of the first; the usual one is always there."""
+    first, *others = choices
+    names = [{(choice.name, choice.usual) for choice in other} for other in others]
+    shared = [choice for choice in first if all((choice.name, choice.usual) in known for known in names)]
+    if any(choice.usual for choice in shared):
+        return tuple(shared)
+    usual = next(choice for choice in first if choice.usual)
+    return (*shared, replace(usual, name="", title="last map of each model"))
 
 
 def layer_name(model: Classifier, layer: nn.Module) -> str:

@@ -27,6 +27,7 @@ from core.gradcam.cam_layers import find_cam_layer, layer_choices, layer_name
 from core.gradcam.in_breast import InBreast
 from core.gradcam.methods import AUTO, CLASSLESS, METHODS, TARGETS, auto_method
 from core.model.classifier import Classifier, as_input
+from core.model.ensemble import Ensemble
 
 SCORE_CHANNELS = 128  # feature maps that Score-CAM tries by default
 
@@ -114,7 +115,8 @@ def heatmap(
     """The evidence for `target` in one prepared image, uint8 (H, W).
 
     `method` is one of METHODS, or "auto": Grad-CAM, or what the architecture says fits it better (small_cnn: HiResCAM).
-    `layer` names another layer of the backbone than the architecture's usual one (`layers` lists them). Score-CAM tries
+    `layer` names another layer of the backbone than the architecture's usual one (`layers` lists them). The map of an ensemble
+    is the mean of its members' (see `mean_map`). Score-CAM tries
     the `channels` feature maps that vary most (0: all) and calls `progress(done, total)`; what that raises ends it. Safe to
     call from several threads, under no_grad, and between training steps: modes, requires_grad and gradients are as they were
     afterwards.
@@ -169,6 +171,9 @@ def _made(
         raise BadConfig(f"heatmap target: got {target!r}; allowed: {', '.join(TARGETS)}")
     if wanted.channels < 0:
         raise BadConfig(f"heatmap channels: got {wanted.channels}; expected how many feature maps Score-CAM tries, 0 for all")
+    if isinstance(model, Ensemble):
+        maps = [heats[0] for heats in _of_members(model, images, views, place, replace(wanted, method=method), (target,))]
+        return mean_map(maps, [1.0 if model.alike else heat.peak for heat in maps])
     module = _find_layer(model, wanted.layer)
     with torch.inference_mode(False):
         # A tensor made under the caller's inference_mode cannot take part in autograd; its clone can.
@@ -235,14 +240,68 @@ def _both(
     if method in CLASSLESS:
         raise BadConfig(f"{method} gives one map whatever the class: there is no benign evidence to set against it")
 
-    def half(start: int) -> Progress | None:
-        return None if progress is None else lambda done, total: progress(start * total + done, 2 * total)
-
+    if isinstance(model, Ensemble):
+        pairs = _of_members(model, images, views, place, replace(wanted, method=method), TARGETS)
+        units = [1.0 if model.alike else max(heat.peak for heat in pair) for pair in pairs]
+        return combine(*(mean_map(maps, units) for maps in zip(*pairs, strict=True)))
     both = [
-        _made(model, images, views, place, replace(wanted, method=method, target=target, progress=half(number)))
+        _made(model, images, views, place, replace(wanted, method=method, target=target, progress=_share(progress, number, 2)))
         for number, target in enumerate(TARGETS)
     ]
     return combine(*both)
+
+
+def _of_members(
+    model: Ensemble,
+    images: Sequence[NDArray[np.uint8]],
+    views: Sequence[int] | None,
+    place: int,
+    wanted: _Wanted,
+    targets: Sequence[str],
+) -> list[tuple[Heatmap, ...]]:
+    """Of each member the maps for these targets, by the same method."""
+    count = len(model.networks) * len(targets)
+    return [
+        tuple(
+            _made(
+                member,
+                images,
+                views,
+                place,
+                replace(wanted, target=target, progress=_share(wanted.progress, number * len(targets) + turn, count)),
+            )
+            for turn, target in enumerate(targets)
+        )
+        for number, member in enumerate(model.networks)
+    ]
+
+
+def _share(progress: Progress | None, number: int, parts: int) -> Progress | None:
+    """Progress of part `number` of `parts` that take as long as one another."""
+    return None if progress is None else lambda done, total: progress(number * total + done, parts * total)
+
+
+def mean_map(maps: Sequence[Heatmap], units: Sequence[float]) -> Heatmap:
+    """The mean of maps of one image, (H, W) each, by networks that judge together: before they are scaled to 1, so that a
+    network that finds little counts for little.
+
+    A map's strength is divided by its unit: 1 for networks of one architecture, whose numbers mean the same; else what is
+    strongest in that network, and each counts as much as the others.
+    """
+    first = maps[0]
+    weights = [heat.peak / unit if unit > 0 else 0.0 for heat, unit in zip(maps, units, strict=True)]
+    total = np.zeros_like(first.values, dtype=np.float64)
+    for heat, weight in zip(maps, weights, strict=True):
+        total += weight / len(maps) * heat.values
+    cells = min(heat.cells for heat in maps)
+    layer = first.layer if all(heat.layer == first.layer for heat in maps) else ""
+    reason = _why_flat(total.astype(np.float32), total.astype(np.float32), first.target)
+    if reason:
+        reason = "; ".join(dict.fromkeys(heat.reason for heat in maps if heat.reason)) or reason
+        values = np.zeros_like(first.values)
+        return Heatmap(values, True, first.method, layer, first.target, reason, cells=cells)
+    peak = float(total.max())
+    return Heatmap((total / peak).astype(np.float32), False, first.method, layer, first.target, peak=peak, cells=cells)
 
 
 def combine(malignant: Heatmap, benign: Heatmap) -> Evidence:

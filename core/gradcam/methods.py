@@ -7,6 +7,7 @@ from typing import Literal
 from core.errors import BadConfig
 from core.gradcam.cam_layers import LayerChoice, layer_choices
 from core.model.classifier import Classifier
+from core.model.ensemble import Ensemble
 
 Method = Literal["gradcam", "gradcam++", "hirescam", "layercam", "eigencam", "scorecam"]
 
@@ -28,7 +29,10 @@ _SIGNED = "its weights are derived for feature maps that are not negative, and t
 
 
 def auto_method(model: Classifier) -> str:
-    """The method that "auto" stands for."""
+    """The method that "auto" stands for; of an ensemble one for all members, which HiResCAM is for any network."""
+    if isinstance(model, Ensemble):
+        wanted = {auto_method(member) for member in model.networks}
+        return wanted.pop() if len(wanted) == 1 else "hirescam"
     return str(getattr(model.backbone, "cam_method", "gradcam"))
 
 
@@ -56,6 +60,8 @@ def unfit_methods(model: Classifier, layer: str | None = None) -> dict[str, str]
 
 def reasons_against(model: Classifier, layer: LayerChoice) -> dict[str, str]:
     """As `unfit_methods`, for a layer that `layer_choices` has described."""
+    if isinstance(model, Ensemble):
+        return {name: why for member in model.networks for name, why in reasons_against(member, layer).items()}
     reasons: dict[str, str] = {}
     if _pools_maximum(model):
         reasons |= {"gradcam": _MAXIMUM, "gradcam++": _MAXIMUM}

@@ -19,6 +19,7 @@ from core.heatmap_audit.perturbation import area_under, perturbation_curves, ran
 from core.heatmap_audit.randomization import rank_correlation, shifted, shuffled_copy, structural_similarity
 from core.heatmap_audit.results import DECIMALS, NO_NUMBERS, PERTURBATION, Case, Finding
 from core.heatmap_audit.settings import AuditSettings
+from core.model.ensemble import Ensemble
 
 if TYPE_CHECKING:
     from core.config import Recipe
@@ -126,7 +127,7 @@ class Look:
             subject.pixels,
             subject.breast,
             {"heatmap": values, "random": blind, "centre": shape_map(subject.breast)},
-            self.predictor.score_pixels,
+            self.predictor.part(subject.prediction.judges).score_pixels,
             among_equal=blind,
             steps=settings.steps,
             blur=settings.blur * max(values.shape),
@@ -135,11 +136,13 @@ class Look:
 
     def _other_maps(self, subject: Subject, values: Map) -> tuple[dict[str, float], bool]:
         found: dict[str, float] = {}
-        moved = self._heat(self.predictor.model, shifted(subject.pixels, 1))
+        judges = subject.prediction.judges
+        moved = self._heat(self.predictor.part(judges).model, shifted(subject.pixels, 1))
         if not _nothing(moved):
             back = np.roll(moved.values, -1, axis=0)
             found["shifted_rank"] = rank_correlation(values, back, subject.breast)
-        other = self._heat(self.shuffled, subject.pixels)
+        shuffled = self.shuffled.part(judges) if judges and isinstance(self.shuffled, Ensemble) else self.shuffled
+        other = self._heat(shuffled, subject.pixels)
         if _nothing(other):
             return found, True
         found["shuffled_rank"] = rank_correlation(values, other.values, subject.breast)

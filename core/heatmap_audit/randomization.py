@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from contextlib import ExitStack
 
 import cv2
 import numpy as np
@@ -21,11 +22,14 @@ from scipy.stats import rankdata
 from core.data.lesion_masks import Mask
 from core.heatmap_audit.localisation import Map
 from core.model import Classifier, model_lock
+from core.model.ensemble import Ensemble
 
 
 def shuffled_copy(model: Classifier, seed: int) -> Classifier:
     """The model with the values of each weight tensor in another order, drawn with `seed`; the model itself stays as it is."""
-    with model_lock(model):
+    with ExitStack() as locks:  # no heatmap's hooks are copied with it
+        for each in (model, *(model.networks if isinstance(model, Ensemble) else ())):
+            locks.enter_context(model_lock(each))
         other = copy.deepcopy(model)
     with torch.no_grad():
         for name, parameter in other.named_parameters():

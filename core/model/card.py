@@ -21,11 +21,13 @@ from core.errors import BadRun, RecipeMismatch
 from core.files.typed import first_problem
 from core.files.untrusted import read_json
 from core.metrics.frozen import Foreign, Frozen
+from core.wording import listed
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
 WAITING_CARD = "model.json.new"
 FORMAT = 1
+MOST_MEMBERS = 500  # of an ensemble: a study of 50 folds, repeated ten times
 _OBJECTS = {"thresholds": "one a level", "view_thresholds": "one a view", "calibrations": "one a level"}
 
 
@@ -109,13 +111,32 @@ class StartingWeights(BaseModel):
         return "; ".join(parts)
 
 
+class Member(BaseModel):
+    """A model that an ensemble is the mean of: the run that trained it (of the study `study`, "" for none), with the epoch and
+    the SHA-256 of its weights then, and its network."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    run: str = ""
+    study: str = ""
+    epoch: int | None = None
+    weights_sha256: str = ""
+    model: Annotated[ModelConfig | Foreign, Field(union_mode="left_to_right")]
+
+    @property
+    def architecture(self) -> str:
+        """The network's name."""
+        return _architecture(self.model)
+
+
 class ModelCard(Frozen):
     """What model.json says: the network, how its images are prepared, what was frozen on validation, and where it comes from.
 
     `weights_sha256` names the weights it belongs to, "" before they are saved. `normalisation` has the "mean" and "std" that
     the network subtracts and divides by, `versions` those of the packages that trained it. `best_epoch` 0: before the end of
     the first. `recipe_hash` is that of the recipe when it trained. `starting_weights` is None where an earlier version wrote
-    the card.
+    the card. `members` are those of an ensemble, in the order of their weights, where `model` is that of the first; None for
+    any other model.
     """
 
     format: int = FORMAT
@@ -132,6 +153,7 @@ class ModelCard(Frozen):
     synthetic: bool = False
     normalisation: dict[str, float] = Field(default_factory=dict)
     weights_sha256: str = ""
+    members: Annotated[tuple[Member, ...], Field(min_length=2, max_length=MOST_MEMBERS)] | None = None
 
     @classmethod
     def of(cls, plain: Mapping[str, Any], source: Path | str = CARD) -> Self:
@@ -149,8 +171,25 @@ class ModelCard(Frozen):
 
     @property
     def architecture(self) -> str:
-        """The network's name."""
-        return self.model.name if isinstance(self.model, ModelConfig) else str(self.model.get("name", "a model"))
+        """The network's name; of an ensemble how many there are of which."""
+        if self.members is None:
+            return _architecture(self.model)
+        return f"mean of {len(self.members)} models ({listed([*dict.fromkeys(each.architecture for each in self.members)])})"
+
+    @property
+    def validation_words(self) -> str:
+        """How an ensemble's validation images were scored, in words; "" for a single network."""
+        if self.members is None:
+            return ""
+        return f"out-of-fold: each image is scored by those of the {len(self.members)} models that held it out"
+
+    @property
+    def cost(self) -> str:
+        """What an ensemble costs, in words; "" for a single network."""
+        if self.members is None:
+            return ""
+        count = len(self.members)
+        return f"mean of {count} models: {count} times the time and the memory of one"
 
     @property
     def pretrained(self) -> bool:
@@ -193,10 +232,23 @@ class ModelCard(Frozen):
         return plain_fields(self)
 
 
+def _architecture(model: ModelConfig | Foreign) -> str:
+    return model.name if isinstance(model, ModelConfig) else str(model.get("name", "a model"))
+
+
 def plain_fields(part: Frozen) -> dict[str, Any]:
     """Those fields of a card that were given, as plain values for JSON."""
     found: dict[str, Any] = without_nan(part.model_dump(mode="json", exclude_unset=True))
     return found
+
+
+def cost_of(folder: Path, card: ModelCard) -> str:
+    """`ModelCard.cost` with the size of the weights in the run's folder; "" for a single network."""
+    if not card.cost:
+        return ""
+    with suppress(OSError):
+        return f"{card.cost}; weights {(folder / WEIGHTS).stat().st_size / 1e6:.1f} MB"
+    return card.cost
 
 
 def has_model(folder: Path) -> bool:

@@ -41,6 +41,7 @@ from core.model.card import (
     without_nan,
 )
 from core.model.classifier import Classifier
+from core.model.ensemble import Ensemble
 from core.model.limits import BuildLimits
 from core.model.safetensors_file import SafetensorsFile
 from core.model.stored import DamagedFile, StoredTensor, require_memory
@@ -132,22 +133,43 @@ def load_model(folder: Path) -> tuple[Classifier, ModelCard]:
 
 
 def _built(folder: Path, card: ModelCard, weights: SafetensorsFile) -> Classifier:
-    """The card's network with the file's values."""
+    """The card's network, or its networks, with the file's values."""
     stored = weights.tensors
-    limits = BuildLimits.of_file(len(stored), sum(tensor.nbytes for tensor in stored.values()))
     try:
-        # The weights are in hand: no need to find or check the ones that training started from.
-        described = card.model if isinstance(card.model, dict) else card.model.model_dump()
-        config = ModelConfig.model_validate({**described, "weights": "none", "gradient_checkpointing": False})
-        _compare(outline(config, limits), stored)
-        model = build_model(config, limits=limits)
-        for name, target in model.state_dict().items():
-            weights.read_into(name, target)
+        if card.members is None:
+            return _network_of(card.model, stored, "", weights)
+        prefixes = [f"members.{number}." for number in range(len(card.members))]
+        parts: dict[str, dict[str, StoredTensor]] = {prefix: {} for prefix in prefixes}
+        for name, tensor in stored.items():
+            prefix = ".".join(name.split(".", 2)[:2]) + "."
+            if prefix not in parts:
+                raise DamagedFile(f"{name[:200]}: a tensor of none of its {len(prefixes)} models")
+            parts[prefix][name.removeprefix(prefix)] = tensor
+        return Ensemble(
+            [
+                _network_of(member.model, parts[prefix], prefix, weights)
+                for member, prefix in zip(card.members, prefixes, strict=True)
+            ]
+        )
     except (ValidationError, LabError, RuntimeError, DamagedFile) as error:
         raise BadRun(
             f"{folder}: the weights do not fit the architecture that {CARD} describes: {error}. "
             "It may come from another version of MammoLab or timm; train again"
         ) from error
+
+
+def _network_of(
+    described: ModelConfig | dict[str, Any], stored: Mapping[str, StoredTensor], prefix: str, weights: SafetensorsFile
+) -> Classifier:
+    """A network with the values of its tensors, whose names in the file begin with `prefix`."""
+    limits = BuildLimits.of_file(len(stored), sum(tensor.nbytes for tensor in stored.values()))
+    # The weights are in hand: no need to find or check the ones that training started from.
+    plain = described if isinstance(described, dict) else described.model_dump()
+    config = ModelConfig.model_validate({**plain, "weights": "none", "gradient_checkpointing": False})
+    _compare(outline(config, limits), stored)
+    model = build_model(config, limits=limits)
+    for name, target in model.state_dict().items():
+        weights.read_into(prefix + name, target)
     return model
 
 
