@@ -130,6 +130,10 @@ def _data(run: Run) -> Slide:
         f"{sizes['val']:,} to choose the threshold on",
         *([f"{sizes['test']:,} held out for the final test"] if sizes["test"] else []),
     ]
+    if run.model_card().members is not None and not sizes["train"]:  # each was trained on the others' part
+        parts[:2] = [
+            f"{sizes['val']:,} to learn from in turns and to choose the threshold on, each scored by who did not see it"
+        ]
     apart = " No patient is in two of these parts." if who and not run.model_card().leakage else ""
     return _slide("data", f"{counted(len(used), 'image')}{who}, {malignant:,} of them malignant: {', '.join(parts)}.{apart}")
 

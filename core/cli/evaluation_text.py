@@ -26,6 +26,8 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
         f" of {counted(evaluation.patients, 'patient')}" if known else ", each counted by itself: whose they are is not known"
     )
     print(f"{printable(evaluation.run)}, {evaluation.split}: {evaluation.size_words}{whose}")
+    if evaluation.split == "val" and (words := _out_of_fold(evaluation)):
+        print(words)
     print_table(evaluation.table_rows(), ("metric", "value", f"{evaluation.summary.confidence:.0%} interval", "note"))
     units = headline_aucs(evaluation)
     if evaluation.thresholds.per_view:
@@ -69,6 +71,15 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
         print(printable(f"warning: {warning}"))
     for line in _evaluation_lines(evaluation):
         print(printable(line))
+
+
+def _out_of_fold(evaluation: Evaluation) -> str:
+    """How the validation images of an ensemble were scored; "" for any other model."""
+    from core.model import has_model, read_card
+
+    if evaluation.folder is None or not has_model(evaluation.folder):
+        return ""
+    return read_card(evaluation.folder).validation_words
 
 
 def model_warnings(evaluation: Evaluation) -> list[str]:

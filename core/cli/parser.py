@@ -11,6 +11,7 @@ from core.cli import (
     comparison,
     data,
     endpoint,
+    ensemble,
     evaluation,
     inspect,
     leave_one_out,
@@ -31,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m core", description=f"MammoLab {__version__}. {RESEARCH_NOTICE}")
     parser.add_argument("--version", action="version", version=f"MammoLab {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (data, inspect, models, train, study):
+    for module in (data, inspect, models, train, study, ensemble):
         module.add_commands(commands)
     _evaluation_commands(commands)
     for module in (predict, audit, runs, run_actions, system):

@@ -55,7 +55,7 @@ def list_(arguments: argparse.Namespace) -> int:
         used = test_accesses(run)
         problems += [used] if isinstance(used, str) else []
         marks = (leakage_warning_of(metrics["leakage"] or ""), warning_of(metrics["chance"] or ""))
-        reasons = (" ".join(status.reason.split()), _unusable(run), *problems, *marks)
+        reasons = (" ".join(status.reason.split()), _unusable(run), metrics["cost"] or "", *problems, *marks)
         reason = "; ".join(dict.fromkeys(part for part in reasons if part))
         rows.append(
             {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": reason}
@@ -109,12 +109,14 @@ def headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     from core.runs.test_set.provenance import EVALUATION, read_entries
 
     metrics: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None, "chance": None, "leakage": None}
+    metrics["cost"] = None
     metrics |= {"val_auc_interval": None, "test_auc_interval": None, "val_auc_confidence": None, "test_auc_confidence": None}
     problems = []
     card: ModelCard | None = None
     try:
         if run.has_model:
             card = run.model_card()
+            metrics["cost"] = card.cost or None
             if card.validation is None:
                 raise BadRun(f"{run.path / 'model.json'}: it has no validation metrics. Restore the file, or train again")
             metrics["val_auc"] = _number(card.validation.auc)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.cli import ensemble
 from core.cli.arguments import Commands, add_command, add_group, config_options, json_option
 from core.cli.output import note, print_json, print_table, printable, progress_bar
 from core.cli.study_plan import add_arguments as plan_arguments
 from core.cli.study_plan import plan
 from core.cli.study_search import print_plan, print_search, search_arguments, search_values
 from core.cli.train import STOPPED
-from core.cli.workspace import default_config, load
-from core.errors import BadConfig, BadRun, LabError
+from core.cli.workspace import default_config, load, open_study
+from core.errors import BadConfig, LabError
 from core.wording import counted
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def add_commands(commands: Commands) -> None:
     parser = add_command(studies, "delete", delete, "delete a study with all its runs")
     _study_argument(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask for its name")
+
+    ensemble.add_study_command(studies)
 
 
 def _design_arguments(parser: argparse.ArgumentParser) -> None:
@@ -355,19 +357,3 @@ def delete(arguments: argparse.Namespace) -> int:
     delete_study(study)
     print(f"{printable(study.name)}: deleted")
     return 0
-
-
-def open_study(name: str) -> Study:
-    """The study of this name in the runs folder, or in the folder of this path. Raises BadRun: there is none."""
-    from core.runs.folder import is_study
-    from core.studies import Study, list_studies
-
-    root = default_config().checkpoints
-    path = Path(name)
-    if not name.strip() or not path.name or path.name == ".." or "\0" in name:
-        raise BadRun(f"{name!r}: expected the name of a study, or the path of its folder")
-    for candidate in (root / name, path) if path.name == name else (path, root / name):
-        if is_study(candidate):
-            return Study.open(candidate)
-    known = ", ".join(printable(each.name) for each in list_studies(root)) or "none"
-    raise BadRun(f"{printable(name)}: no such study. Studies in {root}: {known}. `python -m core study new` makes one.")

@@ -1,4 +1,4 @@
-"""The configuration and the run that a command is about."""
+"""The configuration, the run and the study that a command is about."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from core.errors import BadRun
 if TYPE_CHECKING:
     from core.config import Config
     from core.runs import Run
+    from core.studies import Study
 
 DEFAULT_CONFIG = Path("config.yaml")
 
@@ -70,3 +71,19 @@ def _known_runs(root: Path) -> str:
 
     known = sorted(printable(run.name) for run in list_runs(root))
     return f"Runs in {root}: {', '.join(known) or 'none'}."
+
+
+def open_study(name: str) -> Study:
+    """The study of this name in the runs folder, or in the folder of this path. Raises BadRun: there is none."""
+    from core.runs.folder import is_study
+    from core.studies import Study, list_studies
+
+    root = default_config().checkpoints
+    path = Path(name)
+    if not name.strip() or not path.name or path.name == ".." or "\0" in name:
+        raise BadRun(f"{name!r}: expected the name of a study, or the path of its folder")
+    for candidate in (root / name, path) if path.name == name else (path, root / name):
+        if is_study(candidate):
+            return Study.open(candidate)
+    known = ", ".join(printable(each.name) for each in list_studies(root)) or "none"
+    raise BadRun(f"{printable(name)}: no such study. Studies in {root}: {known}. `python -m core study new` makes one.")

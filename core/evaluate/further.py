@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.identity import patients_known
+from core.data.known_images import OUT_OF_FOLD
 from core.evaluate.metadata import KNOWN, LESIONS, OF_FILE, RESERVED
 from core.metrics.metadata_model import names_everything
 from core.metrics.subgroups import STRATA, UNKNOWN, categories, numbers_of
@@ -41,7 +42,7 @@ def _set(words: str) -> frozenset[str]:
 _ELSEWHERE = frozenset(
     (
         *("synthetic", "lesions", "lesion_circles", "lesion_masks", "official_split", "split_official", "split_origin"),
-        *("label_source", "label_rule", "copy_of"),  # how the label came about, and from which image a copy is
+        *("label_source", "label_rule", "copy_of", OUT_OF_FOLD),  # how the label came about, and from which image a copy is
     )
 )
 _OUTCOMES = _set(

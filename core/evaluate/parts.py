@@ -49,7 +49,7 @@ def training_images(
 ) -> tuple[pd.DataFrame | None, dict[Any, dict[str, str]]]:
     """What the shortcut audit learns from (None where too little is known of the training images), and what was read from
     their files just now, to be stored with the run."""
-    if split == "train":
+    if split == "train" or (split == "val" and not (manifest["split"] == "train").any()):  # of an ensemble they are the same
         return None, {}
     stored = read_facts(run, manifest)
     facts = training_facts(manifest, cache(), tick) if stored is None else stored

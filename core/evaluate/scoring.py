@@ -16,6 +16,7 @@ import pandas as pd
 
 from core.data import SPLITS, labelled, require_no_leakage
 from core.data.breasts import breast_rows, breasts_of
+from core.data.known_images import training_rows
 from core.data.manifest import is_excluded
 from core.errors import BadManifest, BadRun, NotEnoughData, UnreadableImage
 from core.evaluate.metadata import facts_of, metadata
@@ -195,7 +196,7 @@ def training_facts(manifest: pd.DataFrame, cache: PreparedCache, tick: Callable[
     So the answer depends on the images and not on what the cache happens to hold. `tick` is called after each image; an
     exception that it raises ends the work.
     """
-    rows = manifest[manifest["split"] == "train"]
+    rows = training_rows(manifest)
     paths = rows["path"].astype("str").tolist()
     found: dict[Any, dict] = {}
     with closing(cache.iter_prepare(paths)) as prepared:
@@ -215,7 +216,7 @@ def training_metadata(
 
     None when fewer than nine in ten of them have any (or one class of them), for what they look like is then not known.
     """
-    rows = manifest[manifest["split"] == "train"]
+    rows = training_rows(manifest)
     found = rows.loc[list(facts)]
     if len(found) < _ENOUGH * len(rows) or found["label"].nunique() < 2:
         return None

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.breasts import paths_of
+from core.data.known_images import training_rows
 from core.errors import BadManifest, BadRun
 from core.evaluate.result import COLUMNS, CalibrationReport, Evaluation
 from core.files.atomic import write_text
@@ -146,7 +147,7 @@ def read_facts(run: Run, manifest: pd.DataFrame) -> dict[Any, dict[str, str]] | 
         table = read_table(run.path / "predictions" / FACTS)
     except (OSError, ValueError):
         return None
-    rows = manifest[manifest["split"] == "train"]
+    rows = training_rows(manifest)
     index = dict(zip(rows["path"].astype("str"), rows.index, strict=True))
     if "path" not in table.columns or not set(table["path"]) <= set(index) or table["path"].duplicated().any():
         return None

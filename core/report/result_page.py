@@ -261,5 +261,6 @@ def _facts(result: Result) -> list[str]:
         )
     weights = f", weights {card.weights_sha256[:12]}" if card.weights_sha256 else ""
     trained = f"trained {card.created[:16].replace('T', ' ')}, " if card.created else ""
-    lines.append(f"Model {trained}best epoch {card.best_epoch or '–'}{weights}; preprocessing {card.recipe_hash[:12] or '–'}.")
+    trained += card.cost or f"best epoch {card.best_epoch or '–'}"
+    lines.append(f"Model {trained}{weights}; preprocessing {card.recipe_hash[:12] or '–'}.")
     return [line for line in lines if line]

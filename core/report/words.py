@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.metrics import TITLES, Interval, Summary
-from core.wording import counted
+from core.wording import counted, listed
 
 if TYPE_CHECKING:
     from core.model.card import StartingWeights
@@ -96,6 +96,9 @@ def years(value: float) -> str:
 
 def starting_weights(material: Material) -> str:
     """Where training started; a file by its name only, since its folder is of somebody's machine."""
+    if members := material.card.members:
+        started = listed([*dict.fromkeys("from weights" if _from_weights(each.model) else "from scratch" for each in members)])
+        return f"the mean of {len(members)} models, trained {started}"
     parent, record, weights = material.parent, material.card.starting_weights, material.config.model.weights
     if parent is not None:
         return f"weights of the run {parent.run} (epoch {parent.epoch}), trained on the same patients"
@@ -106,6 +109,21 @@ def starting_weights(material: Material) -> str:
     if weights in ("auto", "hub"):
         return "weights pretrained on ImageNet, from the Hugging Face hub"
     return f"pretrained weights from the file {weights.replace(chr(92), '/').rsplit('/', 1)[-1]}"
+
+
+def folds(material: Material) -> str:
+    """Of an ensemble, that its models were trained on images of validation which they do not score; "" for others."""
+    members = material.card.members
+    if members is None or (material.rows["split"] == "train").any():
+        return ""
+    return (
+        f" No image is of the training set alone: each of the {len(members)} models was trained on those images of validation "
+        "that it did not hold out, and validation scores are of those that did."
+    )
+
+
+def _from_weights(model: Any) -> bool:
+    return (model.get("weights", "none") if isinstance(model, dict) else model.weights) != "none"
 
 
 def loaded_weights(record: StartingWeights) -> str:

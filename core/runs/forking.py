@@ -21,6 +21,14 @@ from core.runs.test_set.access_log import inherit
 from core.runs.test_set.provenance import LONGEST, MOST, Parent, evaluation_count, write_parent
 
 
+def _require_one_network(run: Run) -> None:
+    """Raises BadRun for an ensemble."""
+    if run.has_model and (members := run.model_card().members):
+        raise BadRun(
+            f"{run.name}: it is the mean of {len(members)} runs, and has no training of its own to fork. Fork one of these."
+        )
+
+
 def starting_point(run: Run, overrides: Iterable[str] = ()) -> Config:
     """The settings of a fork of `run` that trains on as `run` did, with `overrides` ("training.epochs=5") on top.
 
@@ -28,7 +36,12 @@ def starting_point(run: Run, overrides: Iterable[str] = ()) -> Config:
     pretrained network: head first, half of the stages never, another rate. So these are set to what the run had. Its
     thresholds are chosen by the rule that is frozen with the run's model. It stands beside `run`, wherever that was moved to,
     unless the overrides name a folder.
+
+    Raises:
+        BadRun: it is an ensemble.
+        BadConfig: a setting does not exist, or cannot have its value.
     """
+    _require_one_network(run)
     path = run.path / CONFIG
     before = load_config(path, warn=False)
     as_before = ["lesions.patch_epochs=0"]  # the weights have been through them
@@ -59,12 +72,13 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
     patches_before.csv has what the patch phases before it trained on.
 
     Raises:
-        BadRun: there is no model yet, or `config` names another architecture.
+        BadRun: there is no model yet, it is an ensemble, or `config` names another architecture.
         LabError: as `Run.create`.
     """
     run.require_regular()
     if not run.has_model:
         raise BadRun(f"{run.name}: it has no model yet to start from. Wait for its first epoch, or start a new run.")
+    _require_one_network(run)
     before = run.config()
     chosen = config or starting_point(run)
     if (chosen.model.name, chosen.model.options) != (before.model.name, before.model.options):

@@ -19,6 +19,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -317,6 +318,11 @@ class Run:
                 f"{self.name}: {' '.join(status.problem.split())}. Put the file back as it was, or fork the run into a new "
                 f"one: `python -m core run fork {self.name}`."
             )
+        if state == "done" and self._members():
+            raise BadRun(
+                f"{self.name}: it is the mean of {self._members()} runs, and nothing of it is trained. Train or fork one of "
+                "these, and make an ensemble again."
+            )
         if state == "done":
             raise BadRun(
                 f"{self.name}: it is finished and cannot be resumed. To train its model further, fork it into a new run: "
@@ -324,6 +330,12 @@ class Run:
             )
         if not resume and self.begun:
             raise BadRun(f"{self.name}: it was started before (it is {state}). Resume it, or start a new run.")
+
+    def _members(self) -> int:
+        """Of how many models it is the mean; 0 for any other run, and where the card cannot be read."""
+        with suppress(BadRun):
+            return len(self.model_card().members or ()) if self.has_model else 0
+        return 0
 
     def acquire(self) -> FileLock:
         """Take the run for training; the system gives it back when the process ends, however it ends.

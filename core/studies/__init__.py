@@ -5,9 +5,11 @@ study     the folder: study.yaml, config.yaml, manifest.csv, runs  worker    tra
 search    trials that look for the best settings                   search_space  what may be changed  trial_store  by Optuna
 results   out-of-fold metrics and paired differences, made again   quick_probe  an answer without a training
           from the runs' predictions
+ensemble  the mean of finished runs as a run of its own
 """
 
 from core.studies.design import Cell, Design, Job
+from core.studies.ensemble import ensemble_of, ensemble_of_study
 from core.studies.quick_probe import ProbeResults, probe
 from core.studies.results import StudyResults, results_of
 from core.studies.search import SearchResults, search_of
@@ -27,6 +29,8 @@ __all__ = [
     "Study",
     "StudyResults",
     "active_workers",
+    "ensemble_of",
+    "ensemble_of_study",
     "list_studies",
     "probe",
     "results_of",

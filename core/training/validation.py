@@ -76,9 +76,15 @@ def validate(
     loss = Loss.of(config.training, class_weights(labels.sum(), labels.size) if balanced else (1.0, 1.0))
     losses = loss(torch.from_numpy(logits), torch.from_numpy(labels), smooth=False)
     scores = np.asarray(np.round(np.exp(-np.logaddexp(0.0, -logits)), DECIMALS), dtype=np.float64)
+    found = {"loss": float(losses.mean()), **score_metrics(labels, scores)}
+    threshold = metrics.with_room(metrics.rule_of(config.evaluation).choose(labels, scores))
+    return Validation(scores, found, threshold)
+
+
+def score_metrics(labels: NDArray[np.float64], scores: NDArray[np.float64]) -> dict[str, float]:
+    """What model.json says of validation scores (N,) beside their loss; `labels` (N,) are 1 for malignant, else 0."""
     half = metrics.at_threshold(labels, scores, 0.5)
-    found = {
-        "loss": float(losses.mean()),
+    return {
         "auc": metrics.auc(labels, scores),
         "partial_auc": metrics.partial_auc(labels, scores),
         "average_precision": metrics.average_precision(labels, scores),
@@ -87,8 +93,6 @@ def validate(
         "sensitivity": half["sensitivity"],
         "specificity": half["specificity"],
     }
-    threshold = metrics.with_room(metrics.rule_of(config.evaluation).choose(labels, scores))
-    return Validation(scores, found, threshold)
 
 
 def save_best_model(folder: Path, model: Classifier, config: Config, rows: Rows, result: Validation, epoch: int) -> None:

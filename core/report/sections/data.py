@@ -16,7 +16,7 @@ from core.inspection.descriptions import recipe_facts
 from core.report.document import Facts, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material, split_fingerprint
 from core.report.sections import gaps
-from core.report.words import DASH, share
+from core.report.words import DASH, folds, share
 from core.wording import counted
 
 _MOST_LEFT = 50
@@ -258,7 +258,7 @@ def _origin(material: Material) -> str:
     shares = [
         f"{SPLIT_WORDS[split]} {rows.loc[rows['split'] == split, 'patient_id'].nunique() / total:.1%}" for split in SPLITS
     ]
-    return f"{said} Shares of {unit}: {', '.join(shares)}."
+    return f"{said} Shares of {unit}: {', '.join(shares)}.{folds(material)}"
 
 
 def both_labels(material: Material) -> str:

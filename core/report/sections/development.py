@@ -13,6 +13,9 @@ from core.runs.events import EpochEvent
 def development(material: Material) -> Section:
     """Training curves, phases, best epoch, time."""
     card, epochs = material.card, material.epochs
+    if card.members is not None:
+        words = f"It is the mean of {len(card.members)} trained models and was not trained itself."
+        return Section("development", "Model development", (Text(f"{words} Each of their runs has its own curves."),))
     if not epochs:
         return Section("development", "Model development", (Text("The run has no recorded training curve."),))
     last = epochs[-1]

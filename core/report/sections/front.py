@@ -19,7 +19,7 @@ from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections import endpoint, external, test_set, units
 from core.report.sections.checks import worrying
-from core.report.words import bracket, counts_of, minus, size_of, starting_weights, stated
+from core.report.words import bracket, counts_of, folds, minus, size_of, starting_weights, stated
 from core.wording import counted, listed, times, upper_first
 
 
@@ -60,7 +60,7 @@ def _data(material: Material) -> str:
     by = "by patient" if material.patients_known else "by image, since no patient is known"
     places = next((count for name in PLACES if (count := _different(rows, name)) > 1), 0)
     whence = f"{counted(places, 'site')} in one data set" if places else "one data set"
-    return f"{kind} of {whence}, split {by}: {'; '.join(parts)}.{left}"
+    return f"{kind} of {whence}, split {by}: {'; '.join(parts)}.{folds(material)}{left}"
 
 
 def _different(rows: pd.DataFrame, name: str) -> int:

@@ -7,13 +7,14 @@ from pathlib import Path
 import pandas as pd
 
 from core.metrics import MIN_VIEW_PATIENTS, Interval, Summary, ThresholdRule
+from core.model.card import cost_of
 from core.report.document import Facts, Section, Text
 from core.report.material import Material
 from core.report.precision import WIDTH, participants_needed
 from core.report.sections import data
 from core.report.sections.evaluation_methods import evaluation_methods
 from core.report.words import loaded_weights, monitored, starting_weights, stated
-from core.wording import counted, duration, setting
+from core.wording import counted, duration, listed, setting
 
 _IMBALANCE = {
     "weights": "The rarer class counts more in the loss, in proportion to how much rarer it is among the training images. That "
@@ -119,6 +120,7 @@ def model(material: Material) -> Section:
     norm, record = material.card.normalisation, material.card.starting_weights
     facts = [
         ("Architecture", material.architecture),
+        *_members(material),
         ("Parameters", "–" if parameters is None else f"{parameters:,}"),
         ("Starting weights", starting_weights(material)),
         *(() if record is None or record.source == "none" else (("Loaded of them", loaded_weights(record)),)),
@@ -136,6 +138,25 @@ def model(material: Material) -> Section:
     if material.config.model.options:
         facts.append(("Options", setting(material.config.model.options)))
     return Section("model", "Model", (Facts(tuple(facts)),))
+
+
+def _members(material: Material) -> tuple[tuple[str, str], ...]:
+    """Of an ensemble which models it is the mean of, and what that costs."""
+    members = material.card.members
+    if members is None:
+        return ()
+    epochs = [f"{each.run}{'' if each.epoch is None else f' (epoch {each.epoch})'}" for each in members]
+    return (
+        ("Ensemble", f"the score is the mean of the scores of {listed(epochs)}"),
+        ("Cost", cost_of(material.run.path, material.card)),
+        ("Validation", material.card.validation_words),
+    )
+
+
+def _ensembling(material: Material) -> str:
+    if material.card.members is None:
+        return "none: one model"
+    return f"the mean of the scores of {len(material.card.members)} models; the settings listed here are those of the first"
 
 
 def training(material: Material) -> Section:
@@ -168,7 +189,7 @@ def training(material: Material) -> Section:
             "Averaging of weights",
             f"exponential, decay {settings.advanced.ema_decay:g}" if settings.advanced.ema_decay else "none",
         ),
-        ("Ensembling", "none: one model"),
+        ("Ensembling", _ensembling(material)),
         (
             "Hyperparameter search",
             "none by MammoLab within this run; settings that differ from the defaults are marked in appendix A",

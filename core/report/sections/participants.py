@@ -14,7 +14,7 @@ from core.report.document import Box, Flow, Section, Table
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections import units
 from core.report.sections.data import both_labels
-from core.report.words import DASH, share, years
+from core.report.words import DASH, folds, share, years
 from core.wording import counted, times
 
 _MOST_VALUES = 12
@@ -81,7 +81,7 @@ def _flow(material: Material) -> Flow:
         "Flow of patients and images. A patient with images of both labels counts once."
         if material.patients_known
         else "Flow of images."
-    )
+    ) + folds(material)
     return Flow(((first,), tuple(sets), tuple(scored)), side, caption)
 
 

@@ -42,6 +42,21 @@ def test_a_study_goes_from_the_question_to_the_answer(lab: Path, capsys: pytest.
     assert main(["study", "status"]) == 0
     assert "Does CLAHE help?" in capsys.readouterr().out
     assert not list(lab.glob("checkpoints/clahe/*/predictions/test.csv"))
+    assert main(["study", "ensemble", "clahe", "--setting", "clahe true", "--name", "mean"]) == 0
+    said = capsys.readouterr()
+    assert "the mean of 2 runs" in said.out and "clahe/02-clahe-true-r1f1 (small_cnn, epoch 1)" in said.out
+    assert "2 networks" in said.out and "ms on this processor" in said.out and "evaluate mean --split val" in said.err
+    chosen = [path.as_posix() for path in sorted(lab.glob("checkpoints/clahe/01-*"))]
+    assert main(["ensemble", *chosen, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["run"] == "ensemble" and [each["study"] for each in found["members"]] == ["clahe", "clahe"]
+    assert found["cost"]["bytes"] > 0 and 0 < found["threshold"] < 1
+    assert main(["study", "ensemble", "clahe", "--setting", "3"]) == 1
+    assert "Its settings: 1: clahe false; 2: clahe true" in capsys.readouterr().err
+    assert main(["evaluate", "mean", "--split", "val"]) == 0
+    assert "out-of-fold: each image is scored by those of the 2 models that held it out" in capsys.readouterr().out
+    assert main(["runs"]) == 0
+    assert "mean of 2 models" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
