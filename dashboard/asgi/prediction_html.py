@@ -20,6 +20,7 @@ from core.images.encode import encode_jpeg
 from core.metrics.placing import Reference
 from core.model.card import ModelCard
 from core.prediction import Prediction
+from core.wording import upper_first
 
 BINS = 36  # bars of the strip, a class
 BAR = 26  # px, the highest one
@@ -71,8 +72,12 @@ def details(prediction: Prediction, card: ModelCard, reference: Reference) -> st
         means = f" {html.escape(reference.errors(prediction.threshold))}{means}"
     return (
         f'<div class="verdict"><p class="small">Score <span class="score">{prediction.score:.3f}</span>, '
-        f"the model's threshold {html.escape(prediction.threshold_words)}{chosen}.{means}</p></div>"
+        f"the model's threshold {html.escape(prediction.threshold_words)}{chosen}.{means}{_cost(card)}</p></div>"
     )
+
+
+def _cost(card: ModelCard) -> str:
+    return f" {html.escape(upper_first(card.cost))}." if card.cost else ""
 
 
 def refused(prediction: Prediction, *, name: str = "") -> str:

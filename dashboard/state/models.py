@@ -12,6 +12,7 @@ from core.errors import LabError
 from core.metrics.chance import chance_of_model
 from core.metrics.leakage_mark import leakage_of_model
 from core.metrics.placing import Reference, reference_of
+from core.model.card import cost_of
 from core.runs import Run
 from dashboard.state.file_stamps import of_run, stamp
 from dashboard.state.training_runs import has_model, list_runs
@@ -64,6 +65,18 @@ def leakage(run: Run) -> str:
         return leakage_of_model(run.model_card())
     except LabError:  # the page that uses the model shows what is wrong with its card
         return ""
+
+
+@st.cache_data(max_entries=512, show_spinner=False, hash_funcs=of_run("model.json"))
+def ensemble(run: Run) -> tuple[str, str]:
+    """What the run's model is the mean of, and what that costs, in words; ("", "") for a single network and for no model."""
+    if not has_model(run):
+        return "", ""
+    try:
+        card = run.model_card()
+    except LabError:  # the page that uses the model shows what is wrong with its card
+        return "", ""
+    return (card.architecture, cost_of(run.path, card)) if card.members is not None else ("", "")
 
 
 @st.cache_data(max_entries=16, show_spinner=False, hash_funcs=of_run(*_SCORED))

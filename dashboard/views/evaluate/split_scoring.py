@@ -135,6 +135,8 @@ def about(run: Run, found: Evaluation) -> None:
             parts.append(f"external test set evaluated **{times(found.evaluations)}**, last {_day(found.last_evaluated)}")
         else:
             parts.append(f"scored {_day(found.last_evaluated)}, **{OPTIMISTIC}**")
+        if found.split == "val" and (words := run.model_card().validation_words):
+            parts.append(words)
         parent = read_parent(run.path) if found.split == "test" else None
         if parent is not None and parent.evaluations:
             parts.append(f"{times(parent.evaluations)} more before it was forked from {plain(parent.run)}")

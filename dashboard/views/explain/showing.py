@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from core.preprocessing.geometry import map_points, scaling
-from core.wording import plain
+from core.wording import plain, upper_first
 from dashboard.cache import lesions, results, tiles
 from dashboard.cache.explanations import Ask, Explained, View, without_map
 from dashboard.state import models, preferences
@@ -80,6 +80,9 @@ def verdicts(shown: list[Case], found: list[Explained]) -> None:
         labelled("Truth", truth or "not known", ""),
     ]
     st.markdown("   ·   ".join(parts))
+    if cost := models.ensemble(shown[0].run)[1]:
+        whose = "those that were not trained on this image" if prediction.judges else "all of them"
+        st.caption(f"{plain(upper_first(cost))}. Score and heatmap are the mean of {whose}.")
     if prediction.decision is not None and (placed := chance_notices.placed(shown[0].run, prediction)):
         st.markdown(placed)
 

@@ -94,7 +94,7 @@ def row(run: Run) -> Row:
         state=(STATES["damaged"] if problem else state_of(status, run))[0],
         problem=problem,
         doubt=" ".join(dict.fromkeys(filter(None, (wrong_validation, wrong_test)))),
-        model=config.model.name if config else "",
+        model=models.ensemble(run)[0] or (config.model.name if config else ""),
         size=f"{height} × {width}" if config else "",
         data=_data(config) if config else "",
         validation=validation,

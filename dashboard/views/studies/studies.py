@@ -15,7 +15,7 @@ from dashboard.state import preferences, studies, widgets
 from dashboard.state.run_states import STATES
 from dashboard.state.studies import Progress
 from dashboard.ui import components, html_tables, notices
-from dashboard.views.studies import new_study, plan, search
+from dashboard.views.studies import ensemble, new_study, plan, search
 
 REFRESH = 2.0  # seconds
 NEW = "New study"
@@ -64,10 +64,10 @@ def one(study: Study) -> None:
             return
         found = results.results(study)
         answer(found)
-        parts = {"Results": "Results", "Runs": "Runs", "Design": "Design"}
+        parts = {"Results": "Results", "Runs": "Runs", "Design": "Design", "Ensemble": "One model of the folds"}
         if searched is not None and design.search is not None:
             st.caption(search.winner(design.search))
-            parts = {"Results": "Results", "Search": "Search", "Runs": "Runs", "Design": "Design"}
+            parts = {"Results": "Results", "Search": "Search", **parts}
         part = widgets.segmented("Part", parts, "studies:part", hide_label=True)
         if part == "Search" and searched is not None:
             search.shown(searched)
@@ -75,6 +75,8 @@ def one(study: Study) -> None:
             runs_table(state)
         elif part == "Design":
             about(study)
+        elif part == "Ensemble":
+            ensemble.form(study, state)
         else:
             shown_results(found)
 

@@ -167,8 +167,9 @@ def summary(run: Run, status: Status, followed: RunMonitor) -> str:
     config = results.config_of(run)[0]
     if config is not None:
         height, width = config.preprocessing.shape
+        mean = models.ensemble(run)[1]
         weights = "from scratch" if config.model.weights == "none" else "pretrained"
-        parts = [f"{config.model.name}, {weights}", f"input {height} × {width}"]
+        parts = [mean or f"{config.model.name}, {weights}", f"input {height} × {width}"]
     else:
         parts = ["configuration not readable"]
     start = followed.last.get("start")

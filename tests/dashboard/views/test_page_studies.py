@@ -13,7 +13,7 @@ from core.data import write_manifest
 from core.studies import Design, Study, work
 from core.training.model_costs import ModelCosts
 from core.wording import plain
-from dashboard.state import preferences, settings, studies, tasks
+from dashboard.state import preferences, settings, studies, tasks, training_runs
 
 DESIGN = Design(question="Does it help?", folds=2, factors={"training.learning_rate": [0.01, 0.0001]})
 
@@ -78,6 +78,31 @@ def test_what_is_left_is_trained_in_a_process_of_its_own_and_failed_runs_are_tri
     button(app, "studies:train").click().run()
     button(open_page("studies"), "studies:retry").click().run()
     assert started == [("lr", False), ("lr", True)]
+
+
+def test_one_model_is_made_of_the_folds_and_then_used_on_the_other_pages(study: Study, workspace: Path) -> None:
+    preferences.set("studies:part", "Ensemble")
+    preferences.set("studies:ensemble:setting", "1")
+    app = open_page("studies")
+    assert "2 times the time and the memory of one" in texts(app) and not app.exception
+    button(app, "studies:ensemble:make").click().run()
+    assert not app.exception and not app.error and "lr-learning_rate-0.0001-ensemble is made" in texts(app).replace("\\", "")
+    assert {"studies:ensemble:evaluate", "studies:ensemble:test_image"} <= keys(app)
+    run = training_runs.current_run()
+    assert run is not None and [each.run[:2] for each in run.model_card().members or ()] == ["02", "02"]
+    explained = open_page("explain")
+    assert not explained.exception and not explained.error
+    said = texts(explained)
+    assert "was trained on this image" in said and "Mean of 2 models" in said
+    assert "mean of 2 models" in open_page("runs").dataframe[0].value.to_string()
+
+
+def test_an_ensemble_waits_for_the_runs_that_are_left(study: Study) -> None:
+    first, *_ = (run for run in study.runs.values() if run is not None)
+    shutil.rmtree(first.path)
+    preferences.set("studies:part", "Ensemble")
+    app = open_page("studies")
+    assert "1 run of 2 not finished yet" in texts(app) and button(app, "studies:ensemble:make").disabled
 
 
 def test_a_damaged_study_is_an_error_with_its_place(study: Study) -> None:
