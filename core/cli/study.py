@@ -43,7 +43,7 @@ def add_commands(commands: Commands) -> None:
 
     parser = add_command(studies, "run", run, "train what is left to train; also after a stop or a crash")
     _study_argument(parser)
-    parser.add_argument("--retry", action="store_true", help="resume runs that have failed, too")
+    parser.add_argument("--retry", nargs="*", metavar="RUN", help="also resume runs that have failed: all, or those named")
     parser.add_argument("--no-queue", action="store_true", help="start even if another training uses the device")
     studies.choices["resume"] = parser  # the same: what is done is seen from the runs
 
@@ -201,6 +201,9 @@ def run(arguments: argparse.Namespace) -> int:
     design = study.design()
     names = [job.name for job in design.jobs]
     printer = ProgressPrinter()
+    retry = arguments.retry or arguments.retry is not None  # without names: all
+    if unknown := next((name for name in arguments.retry or [] if name not in names), ""):
+        raise BadConfig(f"{printable(unknown)}: {study.name} has no such run; `study status {study.name}` lists them")
 
     def begun(job: Job, run: Run) -> None:
         printer.close_bar()
@@ -210,7 +213,7 @@ def run(arguments: argparse.Namespace) -> int:
             note(f"run {names.index(job.name) + 1} of {len(names)}: {run.name}")
 
     try:
-        outcome = work(study, on_run=begun, on_event=printer.show, retry=arguments.retry, queue=not arguments.no_queue)
+        outcome = work(study, on_run=begun, on_event=printer.show, retry=retry, queue=not arguments.no_queue)
     finally:
         printer.close_bar()
     for name, reason in outcome.failed.items():

@@ -175,7 +175,7 @@ class Cell:
         if self.title:
             return self.title
         words = (
-            _plain(value) if name in SECTIONS else f"{self.short.get(name, name)} {_plain(value)}"
+            plain_value(value) if name in SECTIONS else f"{self.short.get(name, name)} {plain_value(value)}"
             for name, value in self.settings.items()
         )
         return ", ".join(words) or "cross-validation"
@@ -225,9 +225,9 @@ def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _plain(value: Any) -> str:
+def plain_value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return " + ".join(f"{name} {_plain(each)}" for name, each in value.items()) or "as configured"
+        return " + ".join(f"{name} {plain_value(each)}" for name, each in value.items()) or "as configured"
     if isinstance(value, bool):
         return "true" if value else "false"
     return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

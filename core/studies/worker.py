@@ -42,7 +42,7 @@ def work(
     *,
     on_run: Callable[[Job, Run], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
-    retry: bool = False,
+    retry: bool | Sequence[str] = False,
     queue: bool = True,
 ) -> Outcome:
     """Train all runs of the study that are not finished, in this thread, until none is left or a stop is requested.
@@ -54,7 +54,7 @@ def work(
     Args:
         on_run: called before each training; of a trial with a TrialJob.
         on_event: called with each event of the trainings (see checkpoints/README.md).
-        retry: also resume runs that have failed before, and repeat trials that have failed.
+        retry: also resume runs that have failed before, all or those of these names, and repeat trials that have failed.
         queue: wait while another training uses the device.
 
     Raises:
@@ -66,7 +66,7 @@ def work(
         study.withdraw_stop()
     with _present(study):
         if design.search is not None and design.search.winner is None:
-            found = search(study, design, manifest, on_run=on_run, on_event=on_event, retry=retry, queue=queue)
+            found = search(study, design, manifest, on_run=on_run, on_event=on_event, retry=bool(retry), queue=queue)
             if found.stopped or found.failed:
                 return Outcome(failed=found.failed, stopped=found.stopped)
             design = study.design()  # with the winner
@@ -80,7 +80,7 @@ def _work(
     *,
     on_run: Callable[[Job, Run], None] | None,
     on_event: Callable[[Event], None] | None,
-    retry: bool,
+    retry: bool | Sequence[str],
     queue: bool,
 ) -> Outcome:
     outcome = Outcome()
@@ -95,7 +95,7 @@ def _work(
             state = "" if run is None else run.status().state
             if state == "done" or job.name in outcome.failed:
                 continue
-            if state == "failed" and not retry:
+            if state == "failed" and not (retry is True or (retry and job.name in retry)):
                 outcome.failed[job.name] = run.status().reason if run is not None else ""
                 continue
             try:
@@ -150,7 +150,7 @@ def _train(
 # ---------------------------------------------------------------- workers in processes of their own
 
 
-def start_process(study: Study, *, retry: bool = False) -> int:
+def start_process(study: Study, *, retry: bool | Sequence[str] = False) -> int:
     """Work in a process of its own, which outlives this one; returns its id at once. What it prints goes to process.log.
 
     Raises:
@@ -161,7 +161,13 @@ def start_process(study: Study, *, retry: bool = False) -> int:
     study.require_regular()
     try:
         study.withdraw_stop()
-        arguments = ["study", "run", str(study.path), *(["--retry"] if retry else [])]
+        arguments = [
+            "study",
+            "run",
+            str(study.path),
+            *(["--retry"] if retry else []),
+            *(retry if not isinstance(retry, bool) else ()),
+        ]
         process = start_command(arguments, study.path / PROCESS_LOG, {_STARTED: "1"})
         _mark(study, process.pid)
     except OSError as error:

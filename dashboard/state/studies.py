@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import streamlit as st
+
 from core.config import Config
 from core.config.yaml_text import parse_yaml, plain_yaml
 from core.errors import BadConfig
 from core.runs import Run
-from core.studies import Design, ProbeResults, Study, active_workers, list_studies, probe
+from core.studies import Design, ProbeResults, Study, active_workers, list_studies, probe, start_process
 from core.studies.plan import Plan
 from core.studies.plan import plan as make_plan
 from core.studies.results import minutes_of
@@ -93,6 +95,20 @@ def _seconds(path: str, finished: float | None) -> float:
     return 60 * minutes_of(Run(path))
 
 
+def factors_of(lines: str) -> dict[str, list[Any]]:
+    """Settings and their values, a line each: `training.epochs = [4, 8]`. Raises BadConfig: a line cannot be read."""
+    found: dict[str, list[Any]] = {}
+    for line in filter(None, map(str.strip, lines.splitlines())):
+        name, equals, values = line.partition("=")
+        listed = parse_yaml(values, f"{name.strip()}", plain_yaml()) if equals else None
+        if not isinstance(listed, list):
+            raise BadConfig(f"{line}: expected a setting and its values, for example training.epochs = [4, 8]")
+        if name.strip() in found:
+            raise BadConfig(f"{name.strip()} is named twice. Give all its values at once")
+        found[name.strip()] = list(listed)
+    return found
+
+
 def design_of(
     question: str,
     factors: dict[str, list[Any]],
@@ -109,16 +125,32 @@ def design_of(
         BadConfig: a line cannot be read, or the design is impossible.
     """
     found = dict(factors)
-    for line in filter(None, map(str.strip, more.splitlines())):
-        name, equals, values = line.partition("=")
-        listed = parse_yaml(values, f"{name.strip()}", plain_yaml()) if equals else None
-        if not isinstance(listed, list):
-            raise BadConfig(f"{line}: expected a setting and its values, for example training.epochs = [4, 8]")
-        if name.strip() in found:
-            raise BadConfig(f"{name.strip()} is named twice. Give all its values at once")
-        found[name.strip()] = list(listed)
+    for name, values in factors_of(more).items():
+        if name in found:
+            raise BadConfig(f"{name} is named twice. Give all its values at once")
+        found[name] = values
     fields = {"question": question, "folds": folds, "repeats": repeats, "factors": found, "how": how, "search": search}
     return Design.of(fields, "study")
+
+
+def start(study: Study, *, retry: bool | Sequence[str] = False) -> None:
+    """Train what is left in a process of its own; `retry` as core.studies.work takes it.
+
+    Raises:
+        BadRun: the system starts no process.
+    """
+    start_process(study, retry=retry)
+    st.session_state[f"studies:starting:{study.path}"] = True
+
+
+def starting(study: Study) -> bool:
+    """Whether a process was started that is not at work yet."""
+    return bool(st.session_state.get(f"studies:starting:{study.path}"))
+
+
+def forget_start(study: Study) -> None:
+    """The process that was started is at work."""
+    st.session_state.pop(f"studies:starting:{study.path}", None)
 
 
 def start_making(name: str, design: Design, config: Config, manifest: Path, *, plan: Mapping[str, Any] | None = None) -> None:

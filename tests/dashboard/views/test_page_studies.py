@@ -42,7 +42,7 @@ def toy_set(workspace: Path) -> None:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """The workers that were asked for."""
     found: list[tuple[str, bool]] = []
-    monkeypatch.setattr("core.studies.start_process", lambda study, *, retry=False: found.append((study.name, retry)) or 1)
+    monkeypatch.setattr("dashboard.state.studies.start_process", lambda study, *, retry=False: found.append((study.name, retry)) or 1)
     return found
 
 
@@ -172,3 +172,49 @@ def test_a_plan_is_shown_with_its_reasons_and_becomes_a_study(workspace: Path, m
     open_page("studies")
     (study,) = studies.all_studies()
     assert study.name == "planned" and study.plan()["choices"]
+
+
+def test_several_studies_are_cards_with_their_answers(study: Study) -> None:
+    shutil.copytree(study.path, study.path.with_name("second"))
+    app = open_page("studies")
+    assert {"studies:open:lr", "studies:open:second"} <= keys(app) and "Does it help?" in texts(app)
+    assert plain("learning_rate 0.0001") in texts(app)
+    button(app, "studies:open:second").click().run()
+    assert preferences.get("study") == "second" and "studies:cells" in figures(open_page("studies"))
+
+
+def test_one_failed_run_is_tried_again_by_name(study: Study, started: list[tuple[str, Any]]) -> None:
+    first, second, *_ = (run for run in study.runs.values() if run is not None)
+    for run in (first, second):
+        run.set_status(state="failed", reason="no room left on the disk")
+    preferences.set("studies:part", "Runs")
+    app = open_page("studies")
+    button(app, "studies:retry_one").click().run()
+    assert started == [("lr", [first.name])]
+
+
+def test_a_study_is_made_longer_and_deleted_after_its_name_is_typed(study: Study) -> None:
+    app = open_page("studies")
+    app.text_area(key="studies:extend:values").set_value("training.learning_rate = [0.001]").run()
+    button(app, "studies:extend").click().run()
+    assert len(study.runs) == 6 and "studies:by_level" in figures(open_page("studies")), "three values are a curve"
+    app = open_page("studies")
+    assert button(app, "studies:delete").disabled
+    app.text_input(key="studies:delete:name").set_value("lr").run()
+    button(app, "studies:delete").click().run()
+    assert not study.path.exists() and not studies.all_studies()
+
+
+def test_two_settings_are_a_heat_table(workspace: Path, finished: Study) -> None:
+    shutil.copytree(finished.path, settings.checkpoints() / "lr")
+    study = Study.open(settings.checkpoints() / "lr")
+    text = (study.path / "study.yaml").read_text(encoding="utf-8")
+    wider = text.replace("factors:\n", "factors:\n  preprocessing.clahe: [true, false]\n")
+    (study.path / "study.yaml").write_text(wider, encoding="utf-8")
+    assert len(study.design().cells) == 4
+    names = {job.fold: job.name for job in study.design().jobs if job.cell.number == 0}
+    for fold, old in enumerate(sorted(each.name for each in study.path.glob("01-*"))):
+        (study.path / old).rename(study.path / names[fold])
+    preferences.set("studies:by", "preprocessing.clahe training.learning_rate")
+    app = open_page("studies")
+    assert not app.exception and "studies:by_level" in figures(app)
