@@ -63,7 +63,7 @@ def print_plan(study: Study) -> None:
 
 def print_search(found: SearchResults | None) -> None:
     """The trials so far, the best one, and how much each setting matters; nothing for a study without a search."""
-    from core.studies.search import TOO_FEW, settings_text
+    from core.studies.search import IMPORTANCE, TOO_FEW, settings_text
 
     if found is None:
         return
@@ -77,6 +77,6 @@ def print_search(found: SearchResults | None) -> None:
     if found.importance:
         shares = ", ".join(f"{printable(name)} {share:.0%}" for name, share in found.importance.items())
         print(f"importance: {shares}")
-        note("importance: share of the differences between finished trials that a setting explains (fANOVA), rough with few")
+        note(f"importance: {IMPORTANCE[0].lower()}{IMPORTANCE[1:]}")
     elif best is not None:
         note(TOO_FEW)

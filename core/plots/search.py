@@ -108,11 +108,11 @@ def coordinates_figure(
 
 
 def importance_figure(shares: Mapping[str, float]) -> Any:
-    """Bars: how much of the differences between trials each setting explains, the largest on top."""
+    """Bars: how much each setting matters, in shares of 1, the largest on top."""
     if not shares:
         return empty_figure("Not known yet.")
     names = list(shares)
-    figure = base_figure("Share of the differences", "", height=100 + 34 * len(names), revision="importance")
+    figure = base_figure("Importance, share", "", height=100 + 34 * len(names), revision="importance")
     figure.add_bar(
         x=list(shares.values()),
         y=[_short(name, names) for name in names],

@@ -19,6 +19,8 @@ from core.runs.run import Run
 from core.studies.design import Design, Job
 from core.studies.folds import COLUMN, GROUP, TEST
 from core.studies.results import HEADS, OPTIMISTIC, CellResult, StudyResults, minutes_of, results_of
+from core.studies.search_report import compared as searched
+from core.studies.search_report import how_searched, trials
 from core.studies.study import Study
 from core.wording import counted, duration, listed, setting, shortened
 
@@ -62,6 +64,7 @@ def gather(study: Study) -> Document:
             Section("results", "Results", _results(found), (_folds(design, found),)),
             _limits(design, found),
             *_plan(study),
+            *trials(study),
             _runs(runs, found),
             settings_of(study.config(), "Configuration that all runs share, but for what is compared."),
             references(),
@@ -71,7 +74,11 @@ def gather(study: Study) -> Document:
 
 def _abstract(design: Design, manifest: pd.DataFrame, found: StudyResults) -> tuple[tuple[str, str], ...]:
     inside = _inside(manifest)
-    compared = f"{len(design.cells)} combinations of {listed(list(design.factors))}" if design.factors else "One configuration"
+    compared = (
+        f"{len(design.cells)} combinations of {listed(list(design.factors))}"
+        if design.factors
+        else searched(design) or "One configuration"
+    )
     return (
         ("Question", design.question or "How good is the configuration on patients that it was not trained on?"),
         (
@@ -136,7 +143,7 @@ def _methods(study: Study, design: Design, manifest: pd.DataFrame, found: StudyR
                 f"What is compared: {how}. The first value is the reference.", ("Setting", "Values"), rows, words=frozenset({1})
             )
         )
-    return Section("methods", "Methods", (*blocks, Text(statistics)))
+    return Section("methods", "Methods", (*blocks, *how_searched(design), Text(statistics)))
 
 
 def _value(value: object) -> str:

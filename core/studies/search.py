@@ -204,8 +204,8 @@ def _ended(store: TrialStore, study: Study) -> Searched:
 @dataclass(frozen=True)
 class SearchResults:
     """A search so far: `asked` trials in all, those that were begun, the number of the best one (None: none has finished), and
-    the share of the metric's variance that each setting explains ({} with too few finished trials). `log` names the settings on
-    a log scale."""
+    how much each setting matters, in shares of 1 ({} with too few finished trials; see `TrialStore.importance`). `log` names
+    the settings on a log scale."""
 
     study: str
     metric: str
@@ -329,4 +329,7 @@ def _text(value: Any) -> str:
     return "x".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
 
 
-TOO_FEW = f"How important each setting is, can be said from {FEWEST} finished trials on that are not all alike."
+IMPORTANCE = (
+    "How much a setting's values in the better quarter of the trials differ from those in all (PED-ANOVA); rough with few."
+)
+TOO_FEW = f"How much each setting matters can be said from {FEWEST} finished trials on that are not all alike."

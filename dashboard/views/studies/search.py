@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.errors import BadConfig
 from core.plots import METRIC_TITLES, coordinates_figure, importance_figure, trials_figure
-from core.studies.search import TOO_FEW, SearchResults, settings_text
+from core.studies.search import IMPORTANCE, TOO_FEW, SearchResults, settings_text
 from core.studies.search_space import PASSWORD, Search, on_log_scale, parse_searched
 from core.wording import counted, plain
 from dashboard.state import widgets
@@ -132,9 +132,7 @@ def shown(found: SearchResults) -> None:
             components.chart(
                 importance_figure(found.importance), "studies:importance", alt="importance of each setting", subject=found.study
             )
-            st.caption(
-                "Share of the differences between finished trials that a setting explains (fANOVA); rough with few trials."
-            )
+            st.caption(IMPORTANCE)
         else:
             notices.info(TOO_FEW)
     settings = [(each.number, each.settings, each.value) for each in finished if each.value is not None]

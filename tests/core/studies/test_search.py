@@ -18,6 +18,7 @@ from core.evaluate.store import read_predictions
 from core.metrics.intervals import Interval
 from core.runs import Run
 from core.studies import Design, Range, Search, Study, results_of, search_of, work
+from core.studies.report import study_report
 from core.studies.search import Searched, SearchResults, search
 from core.studies.study import _as_yaml
 from core.studies.trial_store import TrialStore
@@ -93,7 +94,7 @@ def finished(template: Study, tmp_path_factory: pytest.TempPathFactory) -> Study
     study.extend(repeats=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("core.training.launchers.run_to_end", faked())
-        outcome = work(changed(study, trials=6, pruning=False), queue=False)
+        outcome = work(changed(study, trials=8, pruning=False, sampler="random"), queue=False)
     assert not outcome.failed and not outcome.stopped
     assert outcome.trained[:4] == [f"{cell}-r1f{fold}" for fold in (2, 3) for cell in ("01-reference", "02-winner")]
     return study
@@ -101,8 +102,8 @@ def finished(template: Study, tmp_path_factory: pytest.TempPathFactory) -> Study
 
 def test_trials_are_ordinary_runs_with_the_settings_that_were_proposed_and_the_best_one_wins(finished: Study) -> None:
     found, names = found_in(finished), [run.name for run in finished.trial_runs()]
-    assert found.left == 0 and names == [f"trial-{number:04d}" for number in range(1, 7)]
-    assert len({str(each.settings) for each in found.trials}) == 6
+    assert found.left == 0 and names == [f"trial-{number:04d}" for number in range(1, 9)]
+    assert len({str(each.settings) for each in found.trials}) == 8
     for each in found.trials:
         config = Run(finished.path / each.job.name).config()
         assert each.settings == {RATE: config.training.learning_rate, "model.dropout": config.model.dropout}
@@ -129,6 +130,12 @@ def test_importance_names_the_setting_that_matters(finished: Study) -> None:
     found = found_in(finished)
     assert list(found.importance) == [RATE, "model.dropout"] and sum(found.importance.values()) == pytest.approx(1)
     assert found.importance[RATE] > 0.6 and found.log == (RATE,)
+
+
+def test_the_report_says_how_settings_were_looked_for_and_lists_every_trial(finished: Study) -> None:
+    page = study_report(finished).read_text(encoding="utf-8")
+    assert "8 trials were trained with the first fold" in page and "log:0.0001..0.1" in page
+    assert "The configuration, and the best settings of a search over" in page and "settings of config.yaml" in page
 
 
 def test_what_is_over_is_never_trained_again(finished: Study, fake: Any) -> None:

@@ -22,7 +22,7 @@ SPACE = {"training.learning_rate": Range(low=1e-4, high=0.1, log=True), "model.n
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("studies")
     config = toy_config(folder / "checkpoints", training__epochs=1, model__options="{}", evaluation__bootstrap_samples=100)
-    design = Design(question="Which rate?", folds=3, search=Search(space=SPACE, trials=5, sampler="random"))
+    design = Design(question="Which rate?", folds=3, search=Search(space=SPACE, trials=8, sampler="random"))
     study = Study.create("rate", design, config, draw_frame(folder / "images"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("core.training.launchers.run_to_end", faked())
@@ -44,7 +44,7 @@ def test_trials_are_a_sentence_three_charts_and_a_table(study: Study) -> None:
     said = texts(app)
     assert (
         "Best: trial" in said
-        and plain("5 of 5 trials: 5 finished") in said
+        and plain("8 of 8 trials: 8 finished") in said
         and "the first fold, which is left out here" in said
     )
     assert "Winner: trial" in said and "settings of config.yaml" in tables(app) and "resnet18" in tables(app)
@@ -60,7 +60,7 @@ def test_a_search_at_its_beginning_shows_the_trials_there_are_and_how_many_are_l
     app = open_page("studies")
     assert not app.exception and not app.error
     (progress,) = app.get("progress")
-    assert progress.proto.text == "0 of 5 trials · 0 of 4 runs trained" and "studies:train" in keys(app)
+    assert progress.proto.text == "0 of 8 trials · 0 of 4 runs trained" and "studies:train" in keys(app)
     assert "Nothing is trained yet" in texts(app) and not figures(app)
 
 
