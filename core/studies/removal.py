@@ -17,6 +17,7 @@ from core.studies.study import (
     PLAN,
     PROCESS_LOG,
     TRIALS,
+    TRIALS_JOURNAL,
     TRIALS_LOCK,
     WORKERS,
     Study,
@@ -24,7 +25,7 @@ from core.studies.study import (
 from core.studies.worker import active_workers
 from core.wording import first_few
 
-_FILES = {CONFIG, DESIGN, MANIFEST, PLAN, PROCESS_LOG, REPORT, TRIALS, TRIALS_LOCK}
+_FILES = {CONFIG, DESIGN, MANIFEST, PLAN, PROCESS_LOG, REPORT, TRIALS, TRIALS_LOCK, TRIALS_JOURNAL}
 _FOLDERS = {CONTROL, FAILURES, WORKERS}
 _NAMED = 10  # foreign entries that a message names
 

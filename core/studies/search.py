@@ -248,7 +248,7 @@ class SearchResults:
         return f"{len(self.trials) - repeated} of {self.asked} trials" + (f": {', '.join(states)}" if states else "")
 
     def table_rows(self) -> list[tuple[str, ...]]:
-        """(trial, state, metric, epochs, settings..., remark), a row each; see `heads`."""
+        """(trial, state, metric, trained epochs, settings..., remark), a row each; see `heads`."""
         names = self.names
         return [
             (
@@ -279,7 +279,7 @@ class SearchResults:
     @property
     def heads(self) -> list[str]:
         """Heads of `table_rows`."""
-        return ["trial", "state", self.metric, "epochs", *short_names(self.names), "remark"]
+        return ["trial", "state", self.metric, "trained epochs", *short_names(self.names), "remark"]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

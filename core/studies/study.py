@@ -49,6 +49,7 @@ PLAN = "plan.json"  # why a planned study is as it is
 PROCESS_LOG = "process.log"  # what workers print that run in processes of their own
 FAILURES, CONTROL, WORKERS = "failures", "control", "workers"  # folders
 TRIALS, TRIALS_LOCK = "optuna.db", ".trials.lock"
+TRIALS_JOURNAL = f"{TRIALS}-journal"  # of SQLite: there while it writes, and after a kill
 Progress = Callable[[int, int], None]
 
 
@@ -127,7 +128,7 @@ class Study:
             folder = self.path / name
             if folder.is_symlink() or is_junction(folder) or (folder.exists() and not folder.is_dir()):
                 raise BadRun(f"{folder}: expected a folder of the study's own. Take it out; nothing was changed.")
-        for name in (CONFIG, MANIFEST, DESIGN, PROCESS_LOG, PLAN, TRIALS, TRIALS_LOCK):
+        for name in (CONFIG, MANIFEST, DESIGN, PROCESS_LOG, PLAN, TRIALS, TRIALS_LOCK, TRIALS_JOURNAL):
             if kind := irregular(self.path / name):
                 raise BadRun(f"{self.path / name}: expected a file, got {kind}. Take it out; nothing was changed.")
 
