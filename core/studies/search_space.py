@@ -29,7 +29,7 @@ FIXED = {  # what a study sets itself, or what its trials could not be compared 
     "training.device": "it changes no result that can be compared",
 }
 MOST_TRIALS = 1_000
-PASSWORD = "MAMMOLAB_STORAGE_PASSWORD"  # in the environment: of a database server that holds trials
+STORAGE = "MAMMOLAB_STORAGE"  # in the environment: the URL of the database server that holds trials, with its password
 LOG_SPAN = 20.0  # a learning rate or weight decay whose range spans a larger factor is searched on a log scale
 DIGITS = 4  # significant ones of a proposed value: nobody needs a learning rate of 0.0031415926535
 
@@ -255,5 +255,5 @@ def _require_storage(url: str) -> None:
     if ":" in user or re.search(r"[?&](password|passwd|pwd|sslpassword)=", rest, re.IGNORECASE):
         raise ValueError(
             "storage: expected a URL without a password, got one with it, for all readers of study.yaml. Leave it out, "
-            f"and set {PASSWORD} where `study run` is called"
+            f"and put the whole URL into {STORAGE} where `study run` is called"
         )

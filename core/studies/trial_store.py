@@ -21,7 +21,7 @@ from filelock import FileLock
 from core.config import Config
 from core.errors import BadConfig, BadRun
 from core.studies.design import Design, TrialJob
-from core.studies.search_space import PASSWORD, Range, Search
+from core.studies.search_space import STORAGE, Range, Search
 from core.studies.study import TRIALS, TRIALS_LOCK, Study
 
 if TYPE_CHECKING:
@@ -357,9 +357,10 @@ def _opened(study: Study, search: Search, *, make: bool) -> Any:
     from sqlalchemy.pool import NullPool
 
     if search.storage:
-        url = make_url(search.storage)
-        if os.environ.get(PASSWORD):
-            url = url.set(password=os.environ[PASSWORD])
+        url, own = make_url(search.storage), _own_server()
+        # A study that somebody sent may name any server: none but the user's own is told the password.
+        if own is not None and own._replace(password=None) == url:
+            url = own
         return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs={"pool_pre_ping": True})
     path = study.path / TRIALS
 
@@ -382,13 +383,30 @@ def _explained(place: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, sqlite3.Error, OptunaError) as error:
         raise BadRun(
-            f"{place}: the database of the trials cannot be used ({_safe(error)}). Is it there, does the user have a password "
-            f"({PASSWORD}), and is there room on the disk?"
+            f"{place}: the database of the trials cannot be used ({_safe(error)}). Is it there, is its password in {STORAGE}, "
+            "and is there room on the disk?"
         ) from None
+
+
+def _own_server() -> Any:
+    """The URL in the environment, with its password; None for none.
+
+    Raises:
+        BadConfig: it is no URL.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    text = os.environ.get(STORAGE, "")
+    try:
+        return make_url(text) if text else None
+    except (ArgumentError, ValueError):  # whose words may hold the password
+        example = "postgresql://user:password@server/database"
+        raise BadConfig(f"{STORAGE}: expected the URL of a database, for example {example}") from None
 
 
 def _safe(error: BaseException) -> str:
     """What an error says, on one line, without the password."""
     words = " ".join(str(error).split())[:300]
-    password = os.environ.get(PASSWORD)
-    return words.replace(password, "***") if password else words
+    own = _own_server()
+    return words.replace(own.password, "***") if own is not None and own.password else words

@@ -9,7 +9,7 @@ import streamlit as st
 from core.errors import BadConfig
 from core.plots import METRIC_TITLES, coordinates_figure, importance_figure, trials_figure
 from core.studies.search import IMPORTANCE, TOO_FEW, SearchResults, settings_text
-from core.studies.search_space import PASSWORD, Search, on_log_scale, parse_searched
+from core.studies.search_space import STORAGE, Search, on_log_scale, parse_searched
 from core.wording import counted, plain
 from dashboard.state import widgets
 from dashboard.ui import components, html_tables, notices
@@ -71,8 +71,8 @@ def form() -> dict[str, Any] | None:
     with st.expander("Workers on several machines", icon=":material/dns:"):
         storage = widgets.text("URL of a database server", "study:storage", placeholder="postgresql://user@server/database")
         st.caption(
-            f"Empty: a file in the study's folder. The password of a server stands in {PASSWORD}, in the environment of every "
-            "worker and of the dashboard, never in the URL. The study's folder has to be shared, too."
+            f"Empty: a file in the study's folder. Where a server has a password, {STORAGE} in the environment of every worker "
+            "and of the dashboard has its URL with it. The study's folder has to be shared, too."
         )
     for line in (*written, *filter(None, map(str.strip, more.splitlines()))):
         name, values = parse_searched(line, "Search:")

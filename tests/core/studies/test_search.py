@@ -340,12 +340,34 @@ def test_a_damaged_database_is_named(study: Study) -> None:
         search_of(study)
 
 
-def test_the_password_of_a_server_is_nowhere(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    changed(study, storage="postgresql+nosuchdriver://ann@server/db")
-    monkeypatch.setenv("MAMMOLAB_STORAGE_PASSWORD", "s3cret")
-    with pytest.raises((BadConfig, BadRun)) as error:
-        search_of(study)
-    assert "s3cret" not in str(error.value) and "postgresql" in str(error.value)
+@pytest.mark.parametrize(
+    ("server", "told"),
+    [("postgresql://ann@server/db", True), ("postgresql://ann@elsewhere/db", False), ("postgresql://bob@server/db", False)],
+)
+def test_only_the_server_of_the_environment_is_told_its_password(
+    study: Study, monkeypatch: pytest.MonkeyPatch, server: str, told: bool
+) -> None:
+    asked: list[str] = []
+
+    def refuse(url: str, **_: object) -> None:
+        asked.append(url)
+        raise ImportError(f"no driver for {url}")
+
+    monkeypatch.setattr("optuna.storages.RDBStorage", refuse)
+    monkeypatch.setenv("MAMMOLAB_STORAGE", "postgresql://ann:s3cret@server/db")
+    with pytest.raises(BadConfig, match="the driver of this database is not installed") as error:
+        search_of(changed(study, storage=server))
+    assert asked == [server.replace("ann@", "ann:s3cret@") if told else server]
+    assert "s3cret" not in str(error.value)
+
+
+def test_an_environment_that_holds_no_url_is_refused_without_repeating_it(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAMMOLAB_STORAGE", "s3cret")
+    with pytest.raises(BadConfig, match="MAMMOLAB_STORAGE: expected the URL") as error:
+        search_of(changed(study, storage="postgresql://ann@server/db"))
+    assert "s3cret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
