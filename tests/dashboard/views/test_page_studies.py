@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders.lab_pages import button, figures, keys, open_page, tables, texts, wait_until
@@ -42,7 +43,9 @@ def toy_set(workspace: Path) -> None:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """The workers that were asked for."""
     found: list[tuple[str, bool]] = []
-    monkeypatch.setattr("dashboard.state.studies.start_process", lambda study, *, retry=False: found.append((study.name, retry)) or 1)
+    monkeypatch.setattr(
+        "dashboard.state.studies.start_process", lambda study, *, retry=False: found.append((study.name, retry)) or 1
+    )
     return found
 
 
