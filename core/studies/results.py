@@ -29,7 +29,7 @@ from core.runs.run import Run
 from core.studies.design import SEARCHED, Cell, Design, Job
 from core.studies.folds import COLUMN
 from core.studies.study import Study
-from core.wording import listed, p_value
+from core.wording import p_value
 
 OPTIMISTIC = (
     "Each run chooses its best epoch on the fold that it is scored on, so the metrics are optimistic; differences between "
@@ -41,6 +41,9 @@ SEARCH_NOTICE = (
     "Its trials were trained on the other folds, so a little of that may be left; only new patients, or the sealed test split, "
     "are free of it."
 )
+
+
+_NAMED = 3  # combinations without a difference that the answer names
 
 
 @dataclass(frozen=True)
@@ -114,13 +117,16 @@ class StudyResults:
             for each in shown
             if isinstance(each.difference, Interval) and each.adjusted_p is not None
         ]
-        rest = [each.label for each in tested if each not in shown]
-        said = f"Shown: {listed(words)}." if words else ""
+        left = [each.label for each in tested if each not in shown]
+        rest = left if len(left) <= _NAMED else [f"the {'' if not shown else 'other '}{len(left)} combinations"]
+        said = f"Shown: {'; '.join(words)}." if words else ""
         unshown = (
-            f"No difference to {reference.label} is shown for {listed(rest)}: that is no proof of equality." if rest else ""
+            f"No difference to {reference.label} is shown for {' or '.join(rest)}: that is no proof of equality."
+            if rest
+            else ""
         )
         early = "" if self.trained == self.runs else f" So far {self.trained} of {self.runs} runs are trained."
-        return " ".join(filter(None, (said, unshown))) + early
+        return " ".join(filter(None, (said, unshown if rest else ""))) + early
 
     def table_rows(self) -> list[tuple[str, ...]]:
         """(settings, folds, AUC, AUCs of folds, sensitivity, specificity, difference, adjusted p, minutes), a row each."""

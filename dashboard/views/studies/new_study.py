@@ -22,7 +22,7 @@ ASKED: dict[str, tuple[str, list[Any]]] = {
     "Network": ("model.name", ["tf_efficientnet_lite0", "small_cnn"]),
     "Loss": ("training.loss", ["bce", "focal"]),
 }
-KINDS = {"compare": "Compare values", "search": "Search for the best"}
+KINDS = {"compare": "Compare values", "search": "Search for the best", "plan": "Plan for me"}
 HOW = {"full": "Every combination", "one at a time": "One setting at a time"}
 
 
@@ -35,7 +35,8 @@ def form() -> None:
     left, right = html_tables.columns("study-form", (420, 320))
     with left:
         question = widgets.text("Question", "study:question", placeholder="Does CLAHE help on my data?")
-        searching = widgets.segmented("Settings", KINDS, "study:kind") == "search"
+        kind = widgets.segmented("Settings", KINDS, "study:kind")
+        searching = kind == "search"
         asked: list[str] = []
         more, wanted, problem = "", None, ""
         if searching:
@@ -43,7 +44,7 @@ def form() -> None:
                 wanted = search.form()
             except LabError as error:
                 problem = str(error)
-        else:
+        elif kind == "compare":
             asked = widgets.pills("Compare", list(ASKED), "study:asked", help="The first value of each is the reference.")
             st.caption(_values(asked))
             more = st.text_area(
@@ -54,12 +55,16 @@ def form() -> None:
                 help="Any setting of preprocessing, model, augmentation and training; the first value is the reference.",
             )
     with right:
-        folds = widgets.whole("Folds of the patients", 2, 20, "study:folds", default=5)
-        repeats = widgets.whole("Repeats with other folds and seeds", 1, 20, "study:repeats", default=1)
-        how = "full" if searching else widgets.segmented("Train", HOW, "study:how")
-        name = widgets.text("Name", "study:name", placeholder="clahe")
-    with st.expander("Plan it for me", icon=":material/architecture:"):
+        if kind == "plan":
+            name = widgets.text("Name", "study:name", placeholder="first")
+        else:
+            folds = widgets.whole("Folds of the patients", 2, 20, "study:folds", default=5)
+            repeats = widgets.whole("Repeats with other folds and seeds", 1, 20, "study:repeats", default=1)
+            how = "full" if searching else widgets.segmented("Train", HOW, "study:how")
+            name = widgets.text("Name", "study:name", placeholder="clahe")
+    if kind == "plan":
         plan.form(name, question)
+        return
     factors = dict(ASKED[each] for each in asked)
     try:
         if problem or (searching and wanted is None):

@@ -160,6 +160,7 @@ def test_a_plan_is_shown_with_its_reasons_and_becomes_a_study(workspace: Path, m
     toy_set(workspace)
     monkeypatch.setattr("core.studies.plan.costs_of", lambda config: ModelCosts(0.1, 16, 10**6, "cpu", "fp32", "2026-01-01"))
     preferences.set("study:name", "planned")
+    preferences.set("study:kind", "plan")
     button(open_page("studies"), "study:plan").click().run()
     task = tasks.task(studies.PLAN)
     assert task is not None
