@@ -32,9 +32,9 @@ def add_study_command(studies: Commands) -> None:
     parser.add_argument("study", metavar="NAME", help="name or folder of the study")
     parser.add_argument(
         "--setting",
-        default="1",
         metavar="N",
-        help="which of the compared settings: its number as in `study results`, or its words (default: 1, the reference)",
+        help="which of the compared settings: its number as in `study results`, or its words (default: the reference, or what "
+        "a search found)",
     )
     parser.add_argument("--name", help="name of the new run (default: after the study)")
     json_option(parser)
@@ -53,7 +53,7 @@ def of_study(arguments: argparse.Namespace) -> int:
     from core.studies import ensemble_of_study
 
     study = open_study(arguments.study)
-    cell = _cell(study, arguments.setting)
+    cell = None if arguments.setting is None else _cell(study, arguments.setting)
     return _said(ensemble_of_study(study, cell=cell, name=arguments.name), as_json=arguments.json)
 
 

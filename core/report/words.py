@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from core.data.known_images import OUT_OF_FOLD
 from core.metrics import TITLES, Interval, Summary
 from core.wording import counted, listed
 
@@ -113,12 +114,16 @@ def starting_weights(material: Material) -> str:
 
 def folds(material: Material) -> str:
     """Of an ensemble, that its models were trained on images of validation which they do not score; "" for others."""
-    members = material.card.members
-    if members is None or (material.rows["split"] == "train").any():
+    members, rows = material.card.members, material.rows
+    if members is None or OUT_OF_FOLD not in rows.columns:
         return ""
+    judges = rows[OUT_OF_FOLD].astype("str").str.split().map(len)
+    if not ((judges > 0) & (judges < len(members))).any():
+        return ""
+    alone = "" if (rows["split"] == "train").any() else " No image is of the training set alone."
     return (
-        f" No image is of the training set alone: each of the {len(members)} models was trained on those images of validation "
-        "that it did not hold out, and validation scores are of those that did."
+        f"{alone} Each of the {len(members)} models was also trained on those images of validation that it did not hold out, "
+        "and validation scores are of those that did."
     )
 
 

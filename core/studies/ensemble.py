@@ -48,7 +48,7 @@ from core.runs.run import EVENTS, EXCLUDED, NOTE, PATCHES_BEFORE, STATUS, Run
 from core.runs.split_origin import SplitOrigin, write_split_origin
 from core.runs.status import Status, write_status
 from core.runs.test_set.access_log import adopt, inherit
-from core.studies.design import Cell
+from core.studies.design import Cell, Design
 from core.studies.study import Study
 from core.training.validation import score_metrics
 from core.wording import counted, listed
@@ -57,18 +57,24 @@ _NAMED = 5  # runs or settings that a message names
 _COMPARED = ("label", "patient_id", "laterality", "view")  # of an image, in the members' manifests
 
 
-def ensemble_of_study(study: Study, *, cell: int = 0, name: str | None = None) -> Run:
+def usual_cell(design: Design) -> int:
+    """The number of the settings that an ensemble is made of unless others are named: the reference, or what a search found."""
+    return 0 if design.search is None else design.cells[-1].number
+
+
+def ensemble_of_study(study: Study, *, cell: int | None = None, name: str | None = None) -> Run:
     """The mean of all runs of one combination of settings, over all folds and repeats, as a run beside the study.
 
     Args:
-        cell: its number; 0 is the reference.
+        cell: its number; None for the reference, or for what a search found.
         name: of the new run; by default after the study.
 
     Raises:
         BadRun: there is no such combination; one of its runs is not finished; as `ensemble_of`.
         LabError: as `ensemble_of`.
     """
-    cells = study.design().cells
+    design = study.design()
+    cells, cell = design.cells, usual_cell(design) if cell is None else cell
     if not 0 <= cell < len(cells):
         raise BadRun(f"{study.name}: expected the number of one of its {counted(len(cells), 'setting')}, got {cell + 1}")
     chosen = {job: run for job, run in study.runs.items() if job.cell.number == cell}

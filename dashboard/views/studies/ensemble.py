@@ -7,6 +7,7 @@ import streamlit as st
 from core.errors import LabError
 from core.runs import Run
 from core.studies import Study, ensemble_of_study
+from core.studies.ensemble import usual_cell
 from core.wording import counted, plain, upper_first
 from dashboard.state import models, training_runs, widgets
 from dashboard.state.studies import Progress
@@ -21,12 +22,12 @@ def form(study: Study, state: Progress) -> None:
         "The runs of all folds become one model, whose score is the **mean of their scores**. Its threshold and calibration "
         "are chosen on out-of-fold scores: each image scored by the runs that held it out. It is a run like any other."
     )
-    cells = study.design().cells
-    labels = {str(cell.number): cell.label for cell in cells}
-    number = 0
-    if len(cells) > 1:
-        number = int(widgets.select("Setting", labels, "studies:ensemble:setting"))
-    jobs = [job.name for job in study.design().jobs if job.cell.number == number]
+    design = study.design()
+    labels = {str(cell.number): cell.label for cell in design.cells}
+    number = usual_cell(design)
+    if len(labels) > 1:
+        number = int(widgets.select("Setting", labels, "studies:ensemble:setting", default=str(number)))
+    jobs = [job.name for job in design.jobs if job.cell.number == number]
     statuses = [state.runs.get(name) for name in jobs]
     left = sum(each is None or each.state != "done" for each in statuses)
     name = widgets.text("Name of the run", "studies:ensemble:name", placeholder=f"{study.name}-ensemble")

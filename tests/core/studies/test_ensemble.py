@@ -138,6 +138,7 @@ def test_evaluating_its_validation_gives_the_scores_of_the_folds_and_a_report_sa
     page = report(run).read_text(encoding="utf-8")
     assert "mean of 2 models (small_cnn)" in page and "2 times the time and the memory of one" in page
     assert "01-cross-validation-r1f1 (epoch 1)" in page and "held it out" in page and "was not trained itself" in page
+    assert "No image is of the training set alone. Each of the 2 models was also trained" in page
 
 
 def test_its_test_set_is_sealed_until_it_is_evaluated_which_counts(runs: Path) -> None:
