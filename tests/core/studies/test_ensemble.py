@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from builders.toy_breasts import draw_breasts
 from builders.toy_training import draw_frame, toy_config
 
@@ -22,7 +23,7 @@ from core.evaluate.store import read_predictions
 from core.gate import Distance, MeanDistance, read_gate
 from core.heatmap_audit.image_auditor import Look
 from core.metrics import rule_of, with_room
-from core.model import load_model, update_card
+from core.model import load_model, save_model, update_card
 from core.model.ensemble import Ensemble
 from core.predict import Predictor
 from core.predict_breasts import explain_breast, predict_breast
@@ -124,6 +125,30 @@ def test_its_threshold_and_calibration_are_chosen_on_the_scores_of_the_folds(lab
     assert card.calibration is not None and card.validation is not None and card.validation.auc is not None
     assert card.best_epoch is None and [each.run for each in card.members or ()] == [run.name for run in members_of(lab)]
     assert "mean of 2 models (small_cnn)" in card.architecture and "2 times" in card.cost
+
+
+def test_an_image_that_several_members_held_out_is_scored_by_the_mean_of_these(runs: Path) -> None:
+    first, second = members_of(runs)
+    third = Run(Path(shutil.copytree(first.path, runs / "third")))
+    model, card = load_model(first.path)
+    with torch.no_grad():
+        model.head.weight.mul_(3.0)  # type: ignore[union-attr, operator]
+    save_model(third.path, model, card)
+    table = pd.read_csv(third.path / "predictions" / "val.csv").assign(score=0.5)
+    table.to_csv(third.path / "predictions" / "val.csv", index=False)
+    run = ensemble_of([first, second, third], root=runs, name="three")
+    assert set(run.manifest()[OUT_OF_FOLD]) == {"", "1 3", "2"}
+    own, before = (read_predictions(each, "val").set_index("path")["score"] for each in (run, first))
+    np.testing.assert_allclose(own.loc[before.index], (before + 0.5) / 2, atol=1e-6)
+    path, parts = paths_of(first, "val")[0], [Predictor.from_run(each) for each in (first, third)]
+    whole = Predictor.from_run(run)
+    found, each = whole.predict(path, score_anyway=True), [part.predict(path, score_anyway=True) for part in parts]
+    assert found.judges == (0, 2) and "1 of the 3 models of this ensemble was trained" in found.warnings[0]
+    assert found.score == pytest.approx(np.mean([other.score for other in each]), abs=1e-6)
+    maps = [part.explain(other) for part, other in zip(parts, each, strict=True)]
+    heat, mean = whole.explain(found), sum(other.values * other.peak for other in maps) / 2
+    np.testing.assert_allclose(heat.values * heat.peak, mean, atol=1e-6)
+    assert isinstance(whole.gate, str), "a member without a gate of its weights: the ensemble has none until it is fitted"
 
 
 def test_evaluating_its_validation_gives_the_scores_of_the_folds_and_a_report_says_so(runs: Path, undrawn: None) -> None:
