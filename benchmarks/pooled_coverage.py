@@ -20,7 +20,7 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from core.metrics.delong import auc_interval, compare_auc
+from core.studies.pooled import pooled_auc, pooled_difference
 
 PATIENTS, FOLDS, REPEATS = (60, 200, 600), 5, (1, 3)
 SEPARATIONS = (0.8, 1.6)  # distance of the class means, in standard deviations
@@ -87,8 +87,8 @@ def study(patients: int, separation: float, repeats: int, seed: int) -> Outcome:
     chosen = rows.astype(int)
     weights, firsts, seconds = (np.array(each) for each in zip(*truths, strict=True))
     truth, other = (float(np.average(each, weights=weights)) for each in (firsts, seconds))
-    interval = auc_interval(y[chosen], first, groups[chosen], strata=strata, confidence=0.95)
-    compared = compare_auc(y[chosen], second, first, groups[chosen], strata=strata, confidence=0.95).difference
+    interval = pooled_auc(y[chosen], first, groups[chosen], strata, FOLDS, 0.95)
+    compared = pooled_difference(y[chosen], second, first, groups[chosen], strata, FOLDS, 0.95).difference
     return Outcome(
         truth,
         interval.low,

@@ -20,7 +20,7 @@ from core.errors import LabError, NotEnoughData
 from core.evaluate.store import read_predictions
 from core.files.typed import to_plain
 from core.metrics import Level, ThresholdRule, at_level, rule_of, summarize
-from core.metrics.delong import AucComparison, auc_interval, compare_auc
+from core.metrics.delong import AucComparison
 from core.metrics.intervals import SIGNIFICANT, Estimate, Interval, OrNote
 from core.metrics.levels import of_breasts
 from core.metrics.subgroups import holm
@@ -28,6 +28,7 @@ from core.runs.history import History
 from core.runs.run import Run
 from core.studies.design import SEARCHED, Cell, Design, Job
 from core.studies.folds import COLUMN
+from core.studies.pooled import pooled_auc, pooled_difference
 from core.studies.study import Study
 from core.wording import p_value
 
@@ -258,16 +259,21 @@ def _cell(cell: Cell, table: pd.DataFrame, rule: ThresholdRule, confidence: floa
         folds=len(names),
         images=table["unit"].nunique(),
         patients=len(set(patients)),
-        auc=_auc(labels, scores, patients, folds, confidence),
+        auc=_auc(labels, scores, patients, folds, _folds_of(table), confidence),
         by_fold=tuple(_area(labels[folds == name], scores[folds == name]) for name in names),
         **_at_thresholds(table, labels, scores, rule, confidence, samples),
         minutes=minutes,
     )
 
 
-def _auc(labels: Any, scores: Any, patients: Any, folds: Any, confidence: float) -> Interval | str:
+def _folds_of(table: pd.DataFrame) -> int:
+    """Folds of a repeat."""
+    return int(table.groupby("repeat")["fold"].nunique().max())
+
+
+def _auc(labels: Any, scores: Any, patients: Any, strata: Any, folds: int, confidence: float) -> Interval | str:
     try:
-        return auc_interval(labels, scores, patients, strata=folds, confidence=confidence)
+        return pooled_auc(labels, scores, patients, strata, folds, confidence)
     except NotEnoughData as error:
         return str(error)
 
@@ -319,13 +325,14 @@ def _compared(design: Design, tables: Mapping[int, pd.DataFrame], confidence: fl
             found[cell.number] = "not both have been trained on a fold yet"
             continue
         try:
-            found[cell.number] = compare_auc(
+            found[cell.number] = pooled_difference(
                 (both["label"] == "malignant").to_numpy(),
                 both["score"].to_numpy(),
                 both["score_other"].to_numpy(),
                 both["patient_id"].to_numpy(),
-                strata=both["fold"].to_numpy(),
-                confidence=confidence,
+                both["fold"].to_numpy(),
+                _folds_of(both),
+                confidence,
             )
         except NotEnoughData as error:
             found[cell.number] = str(error)
