@@ -78,22 +78,20 @@ def heat_figure(
     """
     (down, downs), (across, acrosses) = rows, columns
     figure = base_figure(across, down, height=120 + 60 * max(2, len(downs)), revision="study-heat")
+    texts = [
+        [f"<b>{area.value:.3f}</b><br>{area.low:.3f} to {area.high:.3f}" if isinstance(area, Interval) else "–" for area in row]
+        for row in areas
+    ]
     figure.add_heatmap(
         x=list(acrosses),
         y=list(downs),
         z=[[area.value if isinstance(area, Interval) else None for area in row] for row in areas],
+        text=texts,
+        texttemplate="%{text}",  # no annotations: these take a level "1" for the place of a category
         colorscale="Viridis",
         colorbar={"title": {"text": "AUC"}},
         hovertemplate=f"{down} %{{y}}, {across} %{{x}}: %{{z:.3f}}<extra></extra>",
     )
-    values = [area.value for row in areas for area in row if isinstance(area, Interval)]
-    middle = (min(values) + max(values)) / 2 if values else 0.0
-    for y, row in zip(downs, areas, strict=True):
-        for x, area in zip(acrosses, row, strict=True):
-            stated = f"<b>{area.value:.3f}</b><br>{area.low:.3f} to {area.high:.3f}" if isinstance(area, Interval) else "–"
-            dark = isinstance(area, Interval) and area.value < middle
-            look = {"color": "#ffffff" if dark else "#10131a", "size": 13}
-            figure.add_annotation(x=x, y=y, text=stated, showarrow=False, font=look)
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
     return figure

@@ -119,7 +119,7 @@ class StudyResults:
             if isinstance(each.difference, Interval) and each.adjusted_p is not None
         ]
         left = [each.label for each in tested if each not in shown]
-        rest = left if len(left) <= _NAMED else [f"the {'' if not shown else 'other '}{len(left)} combinations"]
+        rest = left if len(left) <= _NAMED else [f"any of {len(left)} other combinations"]
         said = f"Shown: {'; '.join(words)}." if words else ""
         unshown = (
             f"No difference to {reference.label} is shown for {' or '.join(rest)}: that is no proof of equality."

@@ -26,7 +26,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.config import Config, dump_config, load_config
+from core.config import Config, Recipe, dump_config, load_config
 from core.config.yaml_text import plain_yaml, read_yaml
 from core.data import require_trainable
 from core.data.breasts import require_breasts
@@ -298,10 +298,22 @@ def _checked(design: Design, config: Config) -> dict[int, Config]:
         by_views.setdefault(chosen.model.views, chosen)
         check_model(chosen.model)
         pick_device_config(chosen.training)
-        same = known.setdefault(dump_config(chosen), cell)
+        same = known.setdefault(dump_config(_effective(chosen)), cell)
         if same is not cell and design.search is None:
-            raise BadConfig(f"{same.label} and {cell.label} are the same settings: give each value once")
+            without = "" if chosen.preprocessing.clahe else " (without CLAHE there is no clip limit and no grid)"
+            raise BadConfig(
+                f"{same.label} and {cell.label} are the same settings{without}: give each value once, or train one setting "
+                "at a time"
+            )
     return by_views
+
+
+def _effective(config: Config) -> Config:
+    """The configuration without what has no effect in it."""
+    if config.preprocessing.clahe:
+        return config
+    usual = {name: Recipe.model_fields[name].default for name in ("clip_limit", "tile_grid")}
+    return config.model_copy(update={"preprocessing": config.preprocessing.model_copy(update=usual)})
 
 
 def _require_trainable(rows: pd.DataFrame, design: Design, by_views: Mapping[int, Config]) -> None:

@@ -17,6 +17,7 @@ from builders.fake_run import events
 
 from core.metrics import Confusion, precision_recall, roc, roc_band
 from core.metrics.confusion import confusion
+from core.metrics.intervals import Interval
 from core.plots import (
     COLORS,
     METRIC_TITLES,
@@ -32,6 +33,7 @@ from core.plots import (
     score_histogram,
 )
 from core.plots.side_by_side import run_colors
+from core.plots.study import heat_figure, levels_figure
 from core.plots.style import CONFIG, RUN_COLORS
 from core.plots.thinning import evenly, extremes
 from core.runs.history import History
@@ -416,3 +418,13 @@ def test_a_figure_is_said_in_words_with_its_axes_and_ranges() -> None:
         "Loss of one. Loss against Epoch. training: 2 points, first 0.7, last 0.5, from 0.5 to 0.7. "
         "malignant: 2 bars from 1 to 4."
     )
+
+
+def test_numbers_as_levels_of_a_heat_table_stand_in_their_own_cells() -> None:
+    known = Interval(0.7, 0.6, 0.8)
+    figure = heat_figure(("clahe", ["true", "false"]), ("clip_limit", ["1", "2", "4"]), [[known, "none", known], [known] * 3])
+    (trace,) = figure.data
+    assert not figure.layout.annotations and trace.z[0] == (0.7, None, 0.7) and trace.text[0][1] == "–"
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "category"
+    lines = levels_figure("clip_limit", ["1", "2", "4"], {"clahe true": [known, "none", known], "clahe false": [known] * 3})
+    assert [list(each.x) for each in lines.data] == [["1", "4"], ["1", "2", "4"]]

@@ -72,6 +72,7 @@ def test_a_study_is_a_folder_that_says_what_it_asks(tmp_path: Path, images: pd.D
         ({"training.no_such": [1, 2]}, "training.no_such: there is no such setting"),
         ({"training.epochs": [1, "many"]}, "training.epochs"),
         ({"training.epochs.more": [1, 2]}, "there is no such setting"),
+        ({"preprocessing.clahe": [True, False], "preprocessing.clip_limit": [1, 2]}, "without CLAHE there is no clip limit"),
     ],
 )
 def test_an_impossible_setting_is_refused_before_anything_is_written(
