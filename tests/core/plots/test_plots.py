@@ -424,7 +424,7 @@ def test_numbers_as_levels_of_a_heat_table_stand_in_their_own_cells() -> None:
     known = Interval(0.7, 0.6, 0.8)
     figure = heat_figure(("clahe", ["true", "false"]), ("clip_limit", ["1", "2", "4"]), [[known, "none", known], [known] * 3])
     (trace,) = figure.data
-    assert not figure.layout.annotations and trace.z[0] == (0.7, None, 0.7) and trace.text[0][1] == "–"
+    assert not figure.layout.annotations and list(trace.z[0]) == [0.7, None, 0.7] and trace.text[0][1] == "–"
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "category"
     lines = levels_figure("clip_limit", ["1", "2", "4"], {"clahe true": [known, "none", known], "clahe false": [known] * 3})
     assert [list(each.x) for each in lines.data] == [["1", "4"], ["1", "2", "4"]]
