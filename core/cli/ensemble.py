@@ -33,8 +33,8 @@ def add_study_command(studies: Commands) -> None:
     parser.add_argument(
         "--setting",
         metavar="N",
-        help="which of the compared settings: its number as in `study results`, or its words (default: the reference, or what "
-        "a search found)",
+        help="which of the compared settings: its place in `study results`, from 1, or its words (default: the reference, or "
+        "what a search found)",
     )
     parser.add_argument("--name", help="name of the new run (default: after the study)")
     json_option(parser)

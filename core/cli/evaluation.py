@@ -32,6 +32,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Metrics with intervals for one split of a run."""
     from core.evaluate import evaluate as evaluate_run
     from core.evaluate import remake
+    from core.evaluate.evaluation import require_own_test_set
     from core.evaluate.headline import headline_aucs
 
     run = open_run(arguments.run)
@@ -46,6 +47,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     else:
         _require_manifest(arguments.split)
         if arguments.split == "test":
+            require_own_test_set(run)
             note(access_words(run))
             if not (arguments.yes or confirmed(run)):
                 note("the test set was not accessed")

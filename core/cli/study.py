@@ -35,7 +35,10 @@ def add_commands(commands: Commands) -> None:
     plan_arguments(add_command(studies, "plan", plan, "make a study by the data, the machine and the time there is; says why"))
 
     parser = add_command(
-        studies, "quick", quick, "a quick answer: compare settings by a probe on a frozen network; nothing is trained or stored"
+        studies,
+        "quick",
+        quick,
+        "a quick answer: compare settings by a probe on a frozen network, without a training",
     )
     config_options(parser)
     _design_arguments(parser)

@@ -52,8 +52,8 @@ def plan(arguments: argparse.Namespace) -> int:
 def _show(found: Plan) -> None:
     data = found.data
     print(
-        f"{data.images:,} images of {data.patients:,} patients ({data.malignant_patients:,} with a malignant one), without "
-        f"a test split; {printable(found.machine.device)}, {found.machine.cores} cores"
+        f"{data.images:,} images of {data.patients:,} patients ({data.malignant_patients:,} with a malignant one), those of "
+        f"a test split not counted; {printable(found.machine.device)}, {found.machine.cores} cores"
     )
     rows = [(each.setting, setting(each.value), printable(each.why)) for each in found.choices]
     print_table(rows, ("setting", "value", "why"))

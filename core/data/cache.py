@@ -103,7 +103,7 @@ def _recipes(root: Path) -> list[Path]:
 def _entries(folder: Path) -> list[Path]:
     """The files of a recipe's folder that are ours by name."""
     inner = [each for each in folder.glob("*") if _SHELF.fullmatch(each.name) and each.is_dir() and not each.is_symlink()]
-    return [path for each in inner for path in each.glob("*") if _ENTRY.fullmatch(path.name)]
+    return [path for each in inner for path in each.glob("*") if _ENTRY.fullmatch(path.name) and not path.is_dir()]
 
 
 def _size(path: Path) -> int:

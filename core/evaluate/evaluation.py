@@ -88,14 +88,19 @@ def evaluate(
     presence = Presence(run.path)
     rows = rows_of(run, split)
     if split == "test":
-        if is_study(run.path.parent):
-            raise BadRun(
-                f"{run.name}: it is a run of the study {run.path.parent.name}, whose test split stays sealed: a choice among "
-                "many runs by their test metrics makes these worthless. Train the chosen settings as a run of their own, and "
-                "evaluate that."
-            )
+        require_own_test_set(run)
         require_ended(run)
     return evaluate_rows(run, split, rows, presence, How(progress, predictor, cache, settings, where))
+
+
+def require_own_test_set(run: Run) -> None:
+    """Raises BadRun for a run of a study: its test split stays sealed."""
+    if is_study(run.path.parent):
+        raise BadRun(
+            f"{run.name}: it is a run of the study {run.path.parent.name}, whose test split stays sealed: a choice among "
+            "many runs by their test metrics makes these worthless. Train the chosen settings as a run of their own, or make "
+            "one model of the folds (study ensemble), and evaluate that."
+        )
 
 
 def require_ended(run: Run) -> None:

@@ -40,12 +40,14 @@ def first_problem(error: ValidationError, objects: Mapping[str, str] | None = No
     `objects` says, by place, what an object there would be: "one a level".
     """
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part)[:40] for part in first["loc"])
+    place = ".".join(str(part)[:40] for part in first["loc"] if "[" not in str(part))  # names of validators say nothing
     if first["type"] == "dict_type" and objects and place in objects:
         first["msg"] = f"expected {objects[place]}"
     said = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
     said = said.replace("a valid boolean", "true or false")
-    return f"{place}: {said}" + ("" if "got " in said else f", got {repr(first['input'])[:40]}")
+    simple = first["input"] is None or isinstance(first["input"], bool | int | float | str)
+    own = first["type"] == "value_error" and not simple  # a sentence of ours about the whole: it has said what came
+    return (f"{place}: " if place else "") + said + ("" if own or "got " in said else f", got {repr(first['input'])[:40]}")
 
 
 @cache

@@ -134,10 +134,16 @@ class Design(BaseModel):
                 raise BadConfig(f"expected more than {self.repeats} repeats, got {repeats}")
             changes["repeats"] = repeats
         if train_folds is not None:
-            if self.train_folds is None or train_folds <= self.train_folds:
-                raise BadConfig(f"expected more than {self.train_folds or self.folds} folds to train, got {train_folds}")
+            if self.train_folds is None:
+                raise BadConfig(f"all {self.folds} folds are trained already; more repeats draw other folds")
+            if train_folds <= self.train_folds:
+                raise BadConfig(f"expected more than {self.train_folds} folds to train, got {train_folds}")
             changes["train_folds"] = None if train_folds == self.folds else train_folds
+        if self.search is not None and values:
+            raise BadConfig("a search compares what it has found with config.yaml: no further values are possible")
         if values:
+            if empty := next((name for name, each in values.items() if not each), ""):
+                raise BadConfig(f"{empty}: expected further values, got none")
             if new := next((name for name in values if name not in self.factors), ""):
                 known = ", ".join(self.factors) or "nothing"
                 raise BadConfig(f"{new}: this study does not compare it. Give further values of {known}, or make another study")

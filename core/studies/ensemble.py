@@ -81,9 +81,10 @@ def ensemble_of_study(study: Study, *, cell: int | None = None, name: str | None
     states = {job.name: "not begun" if run is None else run.status().state for job, run in chosen.items()}
     waiting = [f"{run} ({state})" for run, state in states.items() if state != "done"]
     if waiting:
+        needed = "the run" if len(chosen) == 1 else f"all {len(chosen)} runs"
         raise BadRun(
-            f"{study.name}: an ensemble needs all {counted(len(chosen), 'run')} of {cells[cell].label}, and "
-            f"{len(waiting)} are not finished: {_few(waiting)}. Train them with `python -m core study run {study.name}`."
+            f"{study.name}: an ensemble needs {needed} of {cells[cell].label}, and {len(waiting)} "
+            f"{'is' if len(waiting) == 1 else 'are'} not finished: {_few(waiting)}. Train them: study run {study.name}"
         )
     runs = [run for run in chosen.values() if run is not None]
     return ensemble_of(runs, root=study.path.parent, name=name, stem=_stem(study, cells, cell), study=study.name)

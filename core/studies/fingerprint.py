@@ -67,7 +67,7 @@ def fingerprint(rows: pd.DataFrame, config: Config, progress: Progress | None = 
     """Look at a sample of the images, the same one each time; `rows` have a split, or none of them has.
 
     Raises:
-        NotEnoughData: there is no image with a label outside the test split, or none of the sample can be read.
+        NotEnoughData: there is no image with a label outside the test split, or most of the sample cannot be read.
         LabError: the cache cannot be written to.
     """
     used = rows[(rows["split"] != "test") & (rows["label"] != "")].reset_index(drop=True)
@@ -102,8 +102,8 @@ def fingerprint(rows: pd.DataFrame, config: Config, progress: Progress | None = 
         if image.image_meta.pixel_spacing:
             spacings.append(float(np.mean(image.image_meta.pixel_spacing)))
         lesions += [max(right - left, low - top) for left, top, right, low in lesion_boxes(row, (width, height))]
-    if not sizes:
-        raise NotEnoughData(f"none of the {len(sample)} images looked at can be read: {reasons[0]}")
+    if len(reasons) > len(sizes):
+        raise NotEnoughData(f"{len(reasons)} of the {len(sample)} images looked at cannot be read, for example {reasons[0]}")
     files, crops = np.median(np.array(sizes), axis=0), np.median(np.array(breasts), axis=0)
     whole = breasts_of(used)
     several = [len(set(whole.views[own[own >= 0]])) > 1 for own in whole.members]

@@ -7,7 +7,7 @@ sound beginning, not what is best; a comparison over folds shows that.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ PER_FOLD = 5  # patients of the rarer class
 _FORWARD = 1 / 3  # of a training step: what a forward pass alone costs
 _OF_GPU, _OF_MEMORY = 0.8, 0.5  # of the free memory that a training may take
 _START = 20.0  # seconds that a run takes beside its epochs: process, leakage search, gate
-_STEP = 16  # pixels by which the width changes
+_STEP, _SMALLEST = 16, 32  # pixels by which the width changes, and that a side has at least
 
 
 @dataclass(frozen=True)
@@ -108,15 +108,18 @@ def choose(
     model, pretrained, why_model = _network(config, data)
     config = config.model_copy(update={"model": model})
     wanted, why_size = _sizes(data)
-    config, measured, why_batch = _batch(_sized(config, wanted[0]), machine, costs)
-    pixels = math.prod(config.preprocessing.shape)
+    fitted, measured, why_batch, refused = _largest(config, wanted, machine, costs)
+    if refused:
+        wanted = wanted[len(refused) :]
+        why_size = f"{_cross(refused[0])} would be better ({why_size}), but does not fit into the memory"
+    pixels = math.prod(fitted.preprocessing.shape)
     # Smaller images, then fewer folds, until enough epochs fit.
     least = FINE_EPOCHS
     options = [(each, count) for count in dict.fromkeys((folds, min(3, folds), 2)) for each in wanted]
 
     def seconds(shape: tuple[int, int], count: int, epochs: int, repeats: int = 1) -> float:
         step = measured.seconds / measured.batch_size * math.prod(shape) / pixels
-        return _seconds(data, step, count, epochs, repeats, config, pretrained=pretrained)
+        return _seconds(data, step, count, epochs, repeats, fitted, pretrained=pretrained)
 
     shape, count = next(
         (option for option in options if seconds(*option, least) <= 60 * budget),
@@ -127,9 +130,11 @@ def choose(
             f"smaller than the {_cross(wanted[0])} that the images would deserve ({why_size}): {least} epochs of "
             f"{folds} folds at that size would take {duration(seconds(wanted[0], folds, least))}"
         )
+        fitted, measured, why_batch = _batch(_sized(config, shape), machine, costs)  # perhaps a larger batch fits now
+        pixels = math.prod(shape)
     if count != folds:
-        why_folds = f"fewer than {folds}, so that the study fits into {budget:g} minutes"
-    config = _sized(config, shape)
+        why_folds = f"fewer than {folds}, for want of time"
+    config = fitted
     most = MOST_EPOCHS if pretrained else FROM_SCRATCH
     epochs = next(
         (each for each in range(most, FEWEST_EPOCHS, -1) if seconds(shape, count, each) <= 60 * budget), FEWEST_EPOCHS
@@ -138,7 +143,8 @@ def choose(
     needed = seconds(shape, count, epochs, repeats)
     if needed > 60 * budget:
         notes.append(
-            f"{budget:g} minutes are too few: the smallest plan takes {duration(needed)} here. Give more minutes, or use a GPU."
+            f"{duration(60 * budget)} is too little: the smallest plan takes {duration(needed)} here. Give more minutes, or "
+            "use a GPU."
         )
     if data.unreadable:
         notes.append(
@@ -183,6 +189,8 @@ def _folds(data: Fingerprint) -> tuple[int, str]:
     folds = max(2, min(FOLDS, rarer // PER_FOLD))
     if folds == FOLDS:
         return folds, f"the usual number: each holds out about {rarer // folds:,} patients of the rarer class"
+    if rarer // folds < PER_FOLD:
+        return folds, f"as few as possible: there are only {rarer} patients of the rarer class"
     return folds, f"{rarer} patients of the rarer class: more folds would hold out fewer than {PER_FOLD} of them"
 
 
@@ -210,7 +218,10 @@ def _sizes(data: Fingerprint) -> tuple[list[tuple[int, int]], str]:
     """Input sizes in the order in which they are wanted, and why the first one is."""
     ratio = min(2.2, max(1.0, data.breast_height / max(1, data.breast_width)))
     shapes = {height: (height, max(_STEP, round(height / ratio / _STEP) * _STEP)) for height in HEIGHTS}
-    useful = [height for height in HEIGHTS if height <= data.breast_height] or [HEIGHTS[0]]
+    useful = [height for height in HEIGHTS if height <= data.breast_height]
+    if not useful:  # smaller than anything that we would choose for want of time
+        useful = [max(_SMALLEST, data.breast_height // _STEP * _STEP)]
+        shapes[useful[0]] = (useful[0], max(_SMALLEST, round(useful[0] / ratio / _STEP) * _STEP))
     breast = f"the cropped breast has {data.breast_height} × {data.breast_width} pixels (median)"
     best, why = min(USUAL, useful[-1]), breast
     if useful[-1] < USUAL:
@@ -224,6 +235,20 @@ def _sizes(data: Fingerprint) -> tuple[list[tuple[int, int]], str]:
         why = f"{breast}; a centimetre has {10 / data.spacing * best / data.breast_height:.0f} at this size"
     smaller = [height for height in reversed(useful) if height < best]
     return [shapes[height] for height in (best, *smaller)], why
+
+
+def _largest(
+    config: Config, wanted: Sequence[tuple[int, int]], machine: Machine, costs: Callable[[Config], ModelCosts]
+) -> tuple[Config, ModelCosts, str, list[tuple[int, int]]]:
+    """As `_batch`, at the first of the sizes at which a batch fits; also the sizes before it."""
+    refused: list[tuple[int, int]] = []
+    for shape in wanted:
+        try:
+            return *_batch(_sized(config, shape), machine, costs), refused
+        except TrainingFailed as error:
+            refused.append(shape)
+            problem = error
+    raise problem
 
 
 def _batch(config: Config, machine: Machine, costs: Callable[[Config], ModelCosts]) -> tuple[Config, ModelCosts, str]:
@@ -249,7 +274,7 @@ def _batch(config: Config, machine: Machine, costs: Callable[[Config], ModelCost
     else:
         raise TrainingFailed(
             f"{config.model.name}: no batch fits into {size(int(room))} at {_cross(config.preprocessing.shape)}; tried "
-            f"{', '.join(tried)}. Set preprocessing.size lower, or model.gradient_checkpointing."
+            f"{', '.join(tried)}. Choose a smaller network, or set model.gradient_checkpointing."
         )
     rate = f"{measured.images_per_second:.1f} images a second on {measured.device} in {measured.precision}"
     why = f"a step takes {size(measured.memory)} of the {size(machine.memory)} that are free, {rate}"

@@ -27,7 +27,7 @@ from core.files.paths import cache_root
 from core.studies.design import Design, flat
 from core.studies.folds import COLUMN, TEST, rows_with_folds
 from core.studies.results import Counts, StudyResults, summarized
-from core.studies.study import configured
+from core.studies.study import checked, configured
 
 BACKBONE = "tf_efficientnet_lite0"  # for networks that start without weights: its own come with the installation
 NETWORK = ("model.name", "model.weights", "model.options")
@@ -73,6 +73,7 @@ def probe(
         raise BadConfig(
             f"{strange}: a probe trains no network, so it compares preprocessing, {' and '.join(NETWORK)} only. Make a study"
         )
+    checked(design, config)
     configs = [_with_weights(configured(config, cell), compared=_compares_networks(design)) for cell in design.cells]
     used = rows_with_folds(rows, design, config.data, searching)
     used = used[used[COLUMN.format(1)] != TEST].reset_index(drop=True)
@@ -184,7 +185,7 @@ def _out_of_fold(rows: pd.DataFrame, features: dict[str, NDArray[np.float32]], d
     parts = []
     for repeat in range(design.repeats):
         folds = rows[COLUMN.format(repeat + 1)].astype("int64").to_numpy()
-        for fold in range(design.folds):
+        for fold in range(design.train_folds or design.folds):
             held_out = folds == fold
             if not held_out.any() or len(set(malignant[~held_out])) < 2:
                 continue

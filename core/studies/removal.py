@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from core.errors import BadRun
 from core.files.atomic import LEFTOVER
 from core.runs.folder import is_junction
@@ -12,6 +14,7 @@ from core.studies.study import (
     CONFIG,
     CONTROL,
     DESIGN,
+    DESIGN_LOCK,
     FAILURES,
     MANIFEST,
     PLAN,
@@ -25,8 +28,13 @@ from core.studies.study import (
 from core.studies.worker import active_workers
 from core.wording import first_few
 
-_FILES = {CONFIG, DESIGN, MANIFEST, PLAN, PROCESS_LOG, REPORT, TRIALS, TRIALS_LOCK, TRIALS_JOURNAL}
-_FOLDERS = {CONTROL, FAILURES, WORKERS}
+_FILES = {CONFIG, DESIGN, MANIFEST, PLAN, PROCESS_LOG, REPORT, DESIGN_LOCK, TRIALS, TRIALS_LOCK, TRIALS_JOURNAL}
+# What lies in its folders: a request, reasons by a run's name, a file a process.
+_FOLDERS = {
+    CONTROL: re.compile("stop"),
+    FAILURES: re.compile(r"(\d+-.+-r\d+f\d+|trial-\d+)\.txt"),
+    WORKERS: re.compile(r".+-\d+"),
+}
 _NAMED = 10  # foreign entries that a message names
 
 
@@ -50,7 +58,10 @@ def require_deletable(study: Study) -> list[Run]:
             require_removable(entry, "deleted")
             strange += [f"{entry.name}/{each}" for each in foreign(entry)]
         elif entry.name in _FOLDERS:
-            strange += [f"{entry.name}/{each.name}" for each in entry.iterdir() if each.is_dir()]
+            own = _FOLDERS[entry.name]
+            strange += [
+                f"{entry.name}/{each.name}" for each in entry.iterdir() if each.is_dir() or not own.fullmatch(each.name)
+            ]
         elif not (entry.is_file() and (entry.name in _FILES or LEFTOVER.fullmatch(entry.name))):
             strange.append(entry.name)
     if strange:

@@ -83,12 +83,25 @@ def _abstract(design: Design, manifest: pd.DataFrame, found: StudyResults) -> tu
         ("Question", design.question or "How good is the configuration on patients that it was not trained on?"),
         (
             "Methods",
-            f"{compared}, each trained over {design.folds} folds of {inside['patient_id'].nunique():,} patients "
+            f"{compared}, each trained over {_trained_folds(design)} of {inside['patient_id'].nunique():,} patients "
             f"({len(inside):,} images), {counted(design.repeats, 'repeat')}; ROC AUC of out-of-fold scores, pairs counted "
             "within folds.",
         ),
         ("Result", minus(found.answer)),
     )
+
+
+def _trained_folds(design: Design) -> str:
+    """`5 folds`, or `2 of 5 folds`."""
+    trained = design.train_folds or design.folds
+    return f"{design.folds} folds" if trained == design.folds else f"{trained} of {design.folds} folds"
+
+
+def _held_out(design: Design) -> str:
+    trained = design.train_folds or design.folds
+    if design.search is not None:
+        return "The first fold was held out of the trials alone, and counts in no metric; each of the others was held out once"
+    return "Each fold was held out once" if trained == design.folds else f"Only the first {trained} were held out, each once"
 
 
 def _inside(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -116,8 +129,8 @@ def _methods(study: Study, design: Design, manifest: pd.DataFrame, found: StudyR
     folds = (
         f"Patients were divided into {design.folds} folds (scikit-learn's StratifiedGroupKFold, seed {design.seed}), all "
         "images of a patient, and patients of whom there are copies of the same pictures, in one fold; labels"
-        f"{' and collections' if collections else ''} are spread evenly. Each fold was held out once: its images were scored "
-        "by the model that trained on the others."
+        f"{' and collections' if collections else ''} are spread evenly. {_held_out(design)}: its images were scored by the "
+        "model that trained on the others."
     )
     if design.repeats > 1:
         folds += f" That was repeated {design.repeats} times, with other folds and other seeds of the training."
@@ -185,16 +198,16 @@ def _differences(found: StudyResults) -> Figure | None:
 
 
 def _folds(design: Design, found: StudyResults) -> Section:
-    most = max((len(each.by_fold) for each in found.cells), default=0)
-    if not most:
+    names = sorted({name for each in found.cells for name in each.held_out}, key=lambda name: [*map(int, name.split("."))])
+    if not names:
         return Section("folds", "Single folds", (Text("No fold is trained yet."),))
-    rows = tuple(
-        (each.label, *("–" if area is None else f"{area:.3f}" for area in each.by_fold), *[""] * (most - len(each.by_fold)))
-        for each in found.cells
-    )
-    head = ("Settings", *(f"{number + 1}" for number in range(most)))
-    note = f"In the order of repeats, {design.folds} folds each; folds that are not trained yet are left out."
-    return Section("folds", "Single folds", (Table("ROC AUC of each fold alone.", head, rows, note=note, small=True),))
+    rows = []
+    for each in found.cells:
+        areas = dict(zip(each.held_out, each.by_fold, strict=True))
+        rows.append((each.label, *("–" if (area := areas.get(name)) is None else f"{area:.3f}" for name in names)))
+    head = ("Settings", *(name if design.repeats > 1 else name.partition(".")[2] for name in names))
+    note = f"Columns: {'repeat and fold' if design.repeats > 1 else 'the fold that was held out'}, of {design.folds} folds."
+    return Section("folds", "Single folds", (Table("ROC AUC of each fold alone.", head, tuple(rows), note=note, small=True),))
 
 
 def _limits(design: Design, found: StudyResults) -> Section:

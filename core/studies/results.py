@@ -52,10 +52,10 @@ class CellResult:
     """One combination of settings over the folds that are trained.
 
     `folds` are trained ones, of all repeats; `images` counts each once. `auc` counts pairs within folds; `by_fold` are the AUCs
-    of single folds. `sensitivity` and `specificity` are at thresholds that were chosen, by the configured rule, on the other
-    folds of the same repeat; `threshold` is what that rule chooses on all of them together. `minutes` is the time of all epochs
-    of its runs. `difference` is the AUC less the reference's on the same images, `p` its test and `adjusted_p` Holm's over all
-    combinations; None for the reference.
+    of single folds, whose repeat and fold, from 1, stand in `held_out` ("1.2"). `sensitivity` and `specificity` are at
+    thresholds that were chosen, by the configured rule, on the other folds of the same repeat; `threshold` is what that rule
+    chooses on all of them together. `minutes` is the time of all epochs of its runs. `difference` is the AUC less the
+    reference's on the same images, `p` its test and `adjusted_p` Holm's over all combinations; None for the reference.
     """
 
     label: str
@@ -65,6 +65,7 @@ class CellResult:
     patients: int
     auc: Estimate
     by_fold: tuple[float | None, ...]
+    held_out: tuple[str, ...]
     sensitivity: Estimate
     specificity: Estimate
     threshold: float | None
@@ -249,7 +250,7 @@ def _predictions(job: Job, run: Run, level: Level | None, seen: frozenset[str]) 
 def _cell(cell: Cell, table: pd.DataFrame, rule: ThresholdRule, confidence: float, samples: int, minutes: float) -> CellResult:
     if table.empty:
         note = "no run of it is finished"
-        return CellResult(cell.label, cell.settings, 0, 0, 0, note, (), note, note, None, minutes)
+        return CellResult(cell.label, cell.settings, 0, 0, 0, note, (), (), note, note, None, minutes)
     labels, scores = (table["label"] == "malignant").to_numpy(), table["score"].to_numpy()
     patients, folds = table["patient_id"].to_numpy(), table["fold"].to_numpy()
     names = sorted(set(folds), key=lambda name: [int(part) for part in name.split(".")])
@@ -261,6 +262,7 @@ def _cell(cell: Cell, table: pd.DataFrame, rule: ThresholdRule, confidence: floa
         patients=len(set(patients)),
         auc=_auc(labels, scores, patients, folds, _folds_of(table), confidence),
         by_fold=tuple(_area(labels[folds == name], scores[folds == name]) for name in names),
+        held_out=tuple(names),
         **_at_thresholds(table, labels, scores, rule, confidence, samples),
         minutes=minutes,
     )

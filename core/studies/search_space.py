@@ -15,12 +15,13 @@ import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.config import Config
 from core.config.section import section_of
 from core.config.yaml_text import parse_yaml, plain_yaml
 from core.errors import BadConfig
+from core.files.typed import first_problem
 
 SECTIONS = ("preprocessing", "model", "augmentation", "training")  # whose settings can be changed: the data are the same
 FIXED = {  # what a study sets itself, or what its trials could not be compared with
@@ -149,6 +150,12 @@ class Search(BaseModel):
                     raise ValueError(f"{name} has no range: give its choices, for example {name}=[a, b]")
                 unknown = kind == "unknown" and all(isinstance(end, int | float) and end % 1 == 0 for end in ends)
                 each = dict(each) | {"whole": kind == "whole" or unknown}
+                try:
+                    Range.model_validate(each)
+                except ValidationError as error:
+                    raise ValueError(f"{name}: {first_problem(error)}") from error
+            elif isinstance(each, list) and len(each) < 2:
+                raise ValueError(f"{name}: expected at least two choices, got {each}")
             found[name] = each
         return dict(values) | {"space": found}
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 
 from core.config import Config, Recipe, dump_config, load_config
 from core.config.yaml_text import plain_yaml, read_yaml
@@ -49,6 +50,7 @@ PLAN = "plan.json"  # why a planned study is as it is
 PROCESS_LOG = "process.log"  # what workers print that run in processes of their own
 FAILURES, CONTROL, WORKERS = "failures", "control", "workers"  # folders
 TRIALS, TRIALS_LOCK = "optuna.db", ".trials.lock"
+DESIGN_LOCK = ".design.lock"  # held by whoever changes study.yaml
 TRIALS_JOURNAL = f"{TRIALS}-journal"  # of SQLite: there while it writes, and after a kill
 Progress = Callable[[int, int], None]
 
@@ -95,7 +97,7 @@ class Study:
             )
         if os.path.lexists(root / title):
             raise BadRun(f"{title}: there is a run or a study of this name already. Choose another name.")
-        by_views = _checked(design, config)
+        by_views = checked(design, config)
         used = rows_with_folds(rows, design, config.data, progress)
         _require_trainable(used, design, by_views)
         draft = root / f"{DRAFT}{uuid.uuid4().hex[:12]}"
@@ -128,7 +130,7 @@ class Study:
             folder = self.path / name
             if folder.is_symlink() or is_junction(folder) or (folder.exists() and not folder.is_dir()):
                 raise BadRun(f"{folder}: expected a folder of the study's own. Take it out; nothing was changed.")
-        for name in (CONFIG, MANIFEST, DESIGN, PROCESS_LOG, PLAN, TRIALS, TRIALS_LOCK, TRIALS_JOURNAL):
+        for name in (CONFIG, MANIFEST, DESIGN, PROCESS_LOG, PLAN, TRIALS, TRIALS_LOCK, TRIALS_JOURNAL, DESIGN_LOCK):
             if kind := irregular(self.path / name):
                 raise BadRun(f"{self.path / name}: expected a file, got {kind}. Take it out; nothing was changed.")
 
@@ -244,23 +246,25 @@ class Study:
             BadConfig: it would not be longer, or a value is impossible.
             LabError: as `create`.
         """
-        design = self.design()
-        try:
-            longer = design.extended(repeats=repeats, train_folds=train_folds, values=values)
-        except BadConfig as error:
-            raise BadConfig(f"{self.name}: {error}") from error
-        by_views = _checked(longer, self.config())
-        rows = with_folds(self.manifest(), longer, first=design.repeats)
-        _require_trainable(rows, longer, by_views)
-        write_manifest(rows, self.path / MANIFEST)  # first: whoever reads the design finds its folds
-        write_text(self.path / DESIGN, _as_yaml(longer))
+        with FileLock(self.path / DESIGN_LOCK):
+            design = self.design()
+            try:
+                longer = design.extended(repeats=repeats, train_folds=train_folds, values=values)
+            except BadConfig as error:
+                raise BadConfig(f"{self.name}: {error}") from error
+            by_views = checked(longer, self.config())
+            rows = with_folds(self.manifest(), longer, first=design.repeats)
+            _require_trainable(rows, longer, by_views)
+            write_manifest(rows, self.path / MANIFEST)  # first: whoever reads the design finds its folds
+            write_text(self.path / DESIGN, _as_yaml(longer))
 
     def set_winner(self, winner: Winner) -> None:
         """Write down which trial of its search was the best: from now on it is trained over the folds."""
-        design = self.design()
-        assert design.search is not None
-        search = design.search.model_copy(update={"winner": winner})
-        write_text(self.path / DESIGN, _as_yaml(design.model_copy(update={"search": search})))
+        with FileLock(self.path / DESIGN_LOCK):
+            design = self.design()
+            assert design.search is not None
+            search = design.search.model_copy(update={"winner": winner})
+            write_text(self.path / DESIGN, _as_yaml(design.model_copy(update={"search": search})))
 
 
 def list_studies(root: Path | str) -> list[Study]:
@@ -284,7 +288,7 @@ def _other_losses(design: Design) -> str:
     return "" if design.search is None else next((name for name in design.search.space if name in changing), "")
 
 
-def _checked(design: Design, config: Config) -> dict[int, Config]:
+def checked(design: Design, config: Config) -> dict[int, Config]:
     """Of each number of views one configuration: the checks of rows ask for no more.
 
     Raises:

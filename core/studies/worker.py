@@ -69,7 +69,7 @@ def work(
             found = search(study, design, manifest, on_run=on_run, on_event=on_event, retry=bool(retry), queue=queue)
             if found.stopped or found.failed:
                 return Outcome(failed=found.failed, stopped=found.stopped)
-            design = study.design()  # with the winner
+            design, manifest = study.design(), study.manifest()  # with the winner, and what it was extended by meanwhile
         return _work(study, design.jobs, manifest, on_run=on_run, on_event=on_event, retry=retry, queue=queue)
 
 
@@ -186,7 +186,7 @@ def active_workers(study: Study) -> int:
         host, _, number = path.name.rpartition("-")
         if host != platform.node() or not number.isdigit() or irregular(path):
             continue  # of another machine, or nothing of ours
-        if _began(int(number)) == path.read_text(encoding="utf-8"):
+        if (began := _began(int(number))) and began == path.read_text(encoding="utf-8"):
             count += 1
         else:
             path.unlink(missing_ok=True)

@@ -207,6 +207,9 @@ def _settle(
     else:
         (run.path / EXCLUDED).unlink(missing_ok=True)  # of an attempt that ended before its first checkpoint
     write_manifest(frame, run.path / MANIFEST)
+    if rejected and not len(remaining[remaining["split"] != "test"]):
+        reason = next(iter(rejected.values()))
+        raise TrainingFailed(f"none of the {len(rejected)} images can be read, for example {reason} Is the drive connected?")
     require_trainable(remaining, allow_leakage=run.config().data.allow_leakage)
     doubtful = [f"{Path(path).name}: {', '.join(doubts)}" for path, (_, doubts) in contents.items() if doubts]
     if doubtful:

@@ -77,6 +77,7 @@ class Planned:
 class QuickAnswer:
     """The results of a probe, and what they are of."""
 
+    config: Config
     design: Design
     manifest: Path
     found: ProbeResults
@@ -181,7 +182,7 @@ def start_quick(design: Design, config: Config, manifest: Path) -> None:
 
     def work(report: tasks.Report) -> QuickAnswer:
         found = probe(design, chosen, load_rows(chosen), progress=report, searching=report)
-        return QuickAnswer(design, manifest, found)
+        return QuickAnswer(config, design, manifest, found)
 
     tasks.forget_task(QUICK)
     tasks.start_task(QUICK, "Quick answer", work)

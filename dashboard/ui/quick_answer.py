@@ -7,7 +7,7 @@ import streamlit as st
 from core.studies import Design
 from core.studies.quick_probe import NOTICE
 from core.wording import counted, plain
-from dashboard.state import datasets, tasks
+from dashboard.state import datasets, settings, tasks
 from dashboard.state.studies import QUICK, QuickAnswer
 from dashboard.ui import html_tables
 
@@ -18,8 +18,9 @@ def shown(design: Design) -> bool:
     answer = None if task is None or task.state != "done" else task.result
     if not isinstance(answer, QuickAnswer):
         return False
-    if answer.manifest != datasets.current_manifest() or answer.design.factors != design.factors:
-        return False  # of another data set, or another question
+    asked = (answer.manifest, answer.design.model_copy(update={"question": design.question}), answer.config)
+    if asked != (datasets.current_manifest(), design, settings.current()):
+        return False  # of another data set, another question, or from other settings
     found = answer.found
     st.markdown(f"**Quick answer: {plain(found.results.answer)}**")
     rows = [(row[0], row[2], row[3], row[6], row[7]) for row in found.results.table_rows()]

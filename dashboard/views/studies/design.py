@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.studies import Study
-from core.wording import counted
+from core.wording import counted, plain
 from dashboard.ui import components, html_tables
 from dashboard.views.studies import plan, search
 
@@ -19,7 +19,7 @@ def shown(study: Study) -> None:
         part = manifest[folds == fold]
         malignant = int((part["label"] == "malignant").sum())
         rows.append((str(fold + 1), f"{part['patient_id'].nunique():,}", f"{len(part):,}", f"{malignant:,}"))
-    names = [f"`{name}`: {', '.join(map(str, values))}" for name, values in design.factors.items()]
+    names = [f"{plain(name)}: {', '.join(plain(str(value)) for value in values)}" for name, values in design.factors.items()]
     if design.search is not None:
         search.described(design.search)
     else:

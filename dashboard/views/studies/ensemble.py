@@ -33,7 +33,7 @@ def form(study: Study, state: Progress) -> None:
     name = widgets.text("Name of the run", "studies:ensemble:name", placeholder=f"{study.name}-ensemble")
     st.caption(f"A mean of {counted(len(jobs), 'model')} takes {len(jobs)} times the time and the memory of one.")
     if left:
-        notices.info(f"{counted(left, 'run')} of {len(jobs)} not finished yet: an ensemble needs all of them.")
+        notices.info(f"{left} of {counted(len(jobs), 'run')} {'is' if left == 1 else 'are'} not finished yet: all are needed.")
     if st.button("Make one model", type="primary", icon=":material/join:", disabled=bool(left), key="studies:ensemble:make"):
         _make(study, number, name.strip() or None)
     made = st.session_state.get(_MADE)

@@ -41,7 +41,10 @@ def _extend(study: Study) -> None:
     if design.factors:
         example = next(iter(design.factors))
         lines = st.text_area(
-            "Further values, a line each", key="studies:extend:values", placeholder=f"{example} = [...]", height=80
+            "Further values, a line each",
+            key=f"studies:extend:values:{study.name}:{len(design.jobs)}",
+            placeholder=f"{example} = [...]",
+            height=80,
         )
     if st.button("Make it longer", key="studies:extend", icon=":material/add:"):
         study.extend(

@@ -104,7 +104,7 @@ def _actions(design: Design, name: str) -> None:
         ):
             studies.start_making(name, design, settings.current(), manifest)
             st.rerun()
-        help_words = "Compares by a probe on a frozen network, in minutes: nothing is trained or stored."
+        help_words = "Compares by a probe on a frozen network, in minutes: nothing is trained, and no study is made."
         possible = bool(design.factors) and not unseen(design)
         if st.button("Quick answer", icon=":material/bolt:", disabled=not possible, help=help_words, key="study:ask"):
             studies.start_quick(design, settings.current(), manifest)

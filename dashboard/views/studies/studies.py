@@ -127,7 +127,7 @@ def head(study: Study) -> None:
     words += [f"{state.failed} failed"] if state.failed else []
     if running:
         each = state.runs[running[0]]
-        epoch = f", epoch {each.epoch + 1} of {each.epochs}" if each is not None and each.epochs else ""
+        epoch = f", epoch {min(each.epoch + 1, each.epochs)} of {each.epochs}" if each is not None and each.epochs else ""
         words.append(f"training {plain(running[0])}{epoch}")
     if state.workers and state.seconds_left and over == trials:
         words.append(f"about {duration(state.seconds_left)} left")

@@ -107,9 +107,11 @@ def test_a_part_of_the_folds_can_be_trained_first_and_the_others_later() -> None
         ({}, "more repeats, more folds"),
         ({"repeats": 2}, "more than 2 repeats"),
         ({"train_folds": 3}, "more than 3 folds"),
+        ({"train_folds": 2}, "more than 3 folds"),
         ({"train_folds": 9}, "at most 5 folds to train"),
         ({"values": {"training.epochs": [3]}}, "does not compare it"),
         ({"values": {"preprocessing.clip_limit": [2]}}, "at least two different values"),
+        ({"values": {"preprocessing.clip_limit": []}}, "expected further values, got none"),
     ],
 )
 def test_what_is_no_extension_is_refused_with_the_reason(asked: dict[str, object], said: str) -> None:

@@ -81,7 +81,7 @@ def test_less_time_gives_smaller_images_then_fewer_folds_and_says_so_when_nothin
     assert pixels == sorted(pixels, reverse=True) and pixels[-1] < pixels[0]
     assert folds == sorted(folds, reverse=True) and folds[-1] < 5
     assert all(each.minutes <= each.budget for each in shorter[:-1])
-    assert "0.5 minutes are too few" in shorter[-1].notes[0] and shorter[-1].minutes > 0.5
+    assert "30 s is too little" in shorter[-1].notes[0] and shorter[-1].minutes > 0.5
     assert "smaller than the 512 × 320" in {each.setting: each.why for each in shorter[1].choices}["preprocessing.size"]
 
 
@@ -93,7 +93,7 @@ def test_time_that_is_left_goes_into_repeats() -> None:
     ("data", "height"),
     [
         (replace(DATA, breast_height=400, breast_width=250), 320),
-        (replace(DATA, breast_height=100, breast_width=90), 256),
+        (replace(DATA, breast_height=100, breast_width=90), 96),
         (replace(DATA, lesion=400.0), 512),
         (replace(DATA, lesion=60.0), 640),
         (replace(DATA, lesion=5.0), 768),
@@ -112,6 +112,16 @@ def test_the_batch_is_the_largest_that_fits_and_updates_stay_as_large() -> None:
     assert "out of memory" in {each.setting: each.why for each in small.choices}["training.batch_size"]
     with pytest.raises(TrainingFailed, match="no batch fits"):
         of(most=0)
+
+
+def test_where_the_memory_is_short_a_smaller_size_is_taken_and_its_own_step_is_stated() -> None:
+    found = of(memory=90_000_000_000)
+    said = {each.setting: each.why for each in found.choices}
+    assert found.config.preprocessing.shape == (320, 192) and "512 × 320 would be better" in said["preprocessing.size"]
+    memory = costs(memory=90_000_000_000)(found.config).memory
+    assert f"a step takes {memory / 1e9:.1f} GB" in said["training.batch_size"]
+    cheap = of(memory=10_000_000_000, minutes=8)
+    assert values(cheap)["training.batch_size"] == 16, "what fits at the size that the time allows"
 
 
 @pytest.mark.parametrize(("malignant", "folds"), [(200, 5), (24, 4), (12, 2), (2, 2)])
@@ -138,6 +148,10 @@ def test_the_fingerprint_leaves_the_test_split_and_unreadable_files_out(tmp_path
     assert 0 < seen.breast_height <= seen.height and 0 < seen.breast_width <= seen.width
     Path(str(outside["path"].iloc[0])).write_bytes(b"no image")
     assert fingerprint(rows, toy_config(tmp_path)).unreadable == 1
+    for path in outside["path"].iloc[1:20]:
+        Path(str(path)).write_bytes(b"no image")
+    with pytest.raises(NotEnoughData, match="cannot be read"):
+        fingerprint(rows, toy_config(tmp_path))
     with pytest.raises(NotEnoughData, match="with a label"):
         fingerprint(rows.assign(split="test"), toy_config(tmp_path))
 

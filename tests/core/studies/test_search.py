@@ -17,7 +17,7 @@ from core.errors import BadConfig, BadRun, TrainingFailed
 from core.evaluate.store import read_predictions
 from core.metrics.intervals import Interval
 from core.runs import Run
-from core.studies import Design, Range, Search, Study, results_of, search_of, work
+from core.studies import Design, Range, Search, Study, results_of, search_of, work, worker
 from core.studies.report import study_report
 from core.studies.search import Searched, SearchResults, search
 from core.studies.study import _as_yaml
@@ -390,3 +390,19 @@ def test_a_loss_that_the_search_changes_is_no_measure_of_its_trials(tmp_path: Pa
     design = Design(folds=3, search=Search(space={"training.loss": ["bce", "focal"]}, trials=2))
     with pytest.raises(BadConfig, match=r"training\.loss changes the loss"):
         Study.create("best", design, toy_config(tmp_path / "runs", training__monitor="loss"), images)
+
+
+def test_what_the_study_is_extended_by_while_it_searches_is_trained_too(
+    study: Study, monkeypatch: pytest.MonkeyPatch, fake: Any
+) -> None:
+    changed(study, trials=2, pruning=False)
+    real = worker.search
+
+    def search_and_extend(*arguments: Any, **more: Any) -> Any:
+        found = real(*arguments, **more)
+        study.extend(repeats=2)
+        return found
+
+    monkeypatch.setattr(worker, "search", search_and_extend)
+    outcome = work(study, queue=False)
+    assert not outcome.failed and any("-r2f" in name for name in outcome.trained)

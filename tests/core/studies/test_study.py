@@ -363,3 +363,25 @@ def test_further_values_are_trained_beside_what_is_finished(trained: Study) -> N
     runs = {job.name: run for job, run in trained.runs.items()}
     assert before < set(runs) and sum(run is None for run in runs.values()) == 2
     assert results_of(trained).cells[2].folds == 0
+
+
+def test_files_of_somebody_else_in_a_folder_of_the_study_are_not_deleted(trained: Study) -> None:
+    for inner in ("control/my notes.txt", "failures/notes.doc"):
+        (trained.path / inner).parent.mkdir(exist_ok=True)
+        (trained.path / inner).write_text("mine", encoding="utf-8")
+        with pytest.raises(BadRun, match=re.escape(inner)):
+            delete_study(trained)
+        (trained.path / inner).unlink()
+
+
+def test_a_mark_without_a_time_is_of_no_worker(trained: Study) -> None:
+    mark = trained.path / "workers" / f"{platform.node()}-999999"
+    mark.parent.mkdir(exist_ok=True)
+    mark.write_text("", encoding="utf-8")
+    assert active_workers(trained) == 0 and not mark.exists()
+
+
+def test_the_report_says_which_folds_were_held_out(tmp_path: Path, images: pd.DataFrame) -> None:
+    study = make(tmp_path, images, Design(folds=3, train_folds=2))
+    page = study_report(study).read_text(encoding="utf-8")
+    assert "2 of 3 folds" in page and "Only the first 2 were held out" in page and "Each fold was held out" not in page

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from core.errors import TrainingFailed
 from core.runs import Run
 from core.training.loop import train
 from core.training.timing import LoopTiming
@@ -82,3 +83,11 @@ def test_a_test_image_that_cannot_be_opened_has_no_hash_and_ends_nothing(
     assert list(train(run, timing=EVERY_IMAGE))[-1]["state"] == "done"
     hashes = run.manifest().set_index("path")["content_hash"]
     assert hashes[str(locked)] == "" and (hashes.str.len() == 64).sum() == 31
+
+
+def test_where_no_image_can_be_read_it_is_not_the_split_that_is_blamed(make_run: MakeRun) -> None:
+    run = make_run("run")
+    for path in run.manifest()["path"]:
+        Path(str(path)).unlink()
+    with pytest.raises(TrainingFailed, match="Is the drive connected"):
+        list(train(run))
