@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from builders.lab_pages import wait_until
 
 from core.config import Config
 from core.errors import LabError
@@ -12,6 +13,10 @@ from dashboard.access.settings import Access
 from dashboard.cache import images
 from dashboard.state import imports, tasks
 from dashboard.ui import forms
+
+
+def wait_for(task: tasks.Task) -> None:
+    wait_until(lambda: not task.running)
 
 
 @pytest.fixture
@@ -90,8 +95,7 @@ def test_a_table_that_names_files_elsewhere_is_not_imported_and_says_nothing_of_
     table = shared / "data" / "table.csv"
     table.write_text(f"path,label,patient_id,lesion_masks,lesions\n{image},benign,p0,,\n{row}\n", encoding="utf-8")
     task = imports.start_preview("csv", table, {"keep": "lesion_masks,lesions"})
-    while task.running:
-        pass
+    wait_for(task)
     assert task.state == "failed" and "dashboard.roots" in task.error
     assert "image.png" not in task.error and "secret" not in task.error
     assert not (shared / "data" / "table-2.csv").exists()
@@ -104,8 +108,7 @@ def test_an_import_tells_nothing_of_files_elsewhere_even_where_nothing_is_usable
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(f"path,label\n{secret},malignant\n", encoding="utf-8")
         task = imports.start_preview("csv", note, {})
-        while task.running:
-            pass
+        wait_for(task)
         assert task.state == "failed" and "dashboard.roots" in task.error
         told.add(task.error)
         tasks.forget_task(imports.PREVIEW)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from builders.bad_folders import DAMAGED, IRREGULAR, Spoil, newest, put, status
-from builders.lab_pages import figures, open_page, texts
+from builders.lab_pages import figures, open_page, texts, wait_until
 
 from core.errors import BadRun
 from core.runs import Run
@@ -173,8 +173,7 @@ def test_a_run_whose_report_this_server_writes_is_neither_renamed_nor_deleted(ru
                 action()
     finally:
         go_on.set()
-    while task.running:
-        pass
+    wait_until(lambda: not task.running)
     assert run_actions.rename_run(run, "other").name == "other"
 
 

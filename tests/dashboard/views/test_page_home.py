@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import streamlit as st
-from builders.lab_pages import galleries, open_page, texts
+from builders.lab_pages import galleries, open_page, texts, wait_until
 from streamlit.testing.v1 import AppTest
 
 from core.errors import BadManifest
@@ -80,8 +80,8 @@ def test_the_demo_button_writes_in_the_background_and_the_set_becomes_current(
     other = write_images(workspace / "data" / "other")
     monkeypatch.setattr("core.demo.make_demo", lambda out, progress: write_images(Path(out), patients=3))
     datasets.start_demo()
-    while tasks.task("demo").running:
-        pass
+    demo = tasks.task("demo")
+    wait_until(lambda: not demo.running)
     app = open_page()
     assert "data/demo/manifest.csv" in "".join(str(element.proto.body) for element in app.sidebar.get("html"))
     assert tasks.task("demo") is None
@@ -93,8 +93,7 @@ def test_a_failed_demo_says_why_and_can_be_tried_again(workspace: Path) -> None:
         raise BadManifest("no room on the disk")
 
     task = tasks.start_task("demo", "Writing", fail)
-    while task.running:
-        pass
+    wait_until(lambda: not task.running)
     app = open_page()
     assert "no room on the disk" in app.error[0].value
     assert primary_labels(app) == ["Write the demo set"]

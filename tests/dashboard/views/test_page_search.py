@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from builders.fake_training import faked
-from builders.lab_pages import button, figures, keys, open_page, tables, texts
+from builders.lab_pages import button, figures, keys, open_page, tables, texts, wait_until
 from builders.toy_training import draw_frame, toy_config
 
 from core.data import write_manifest
@@ -88,8 +88,7 @@ def test_a_search_is_made_from_the_form(workspace: Path) -> None:
     button(app, "study:create").click().run()
     task = tasks.task(studies.MAKE)
     assert task is not None
-    while task.running:
-        pass
+    wait_until(lambda: not task.running)
     search = studies.all_studies()[0].design().search
     assert search is not None and search.trials == 20 and search.pruning
     assert search.space == {

@@ -125,8 +125,7 @@ def test_a_new_study_is_made_from_the_form(workspace: Path, monkeypatch: pytest.
     button(app, "study:create").click().run()
     task = tasks.task(studies.MAKE)
     assert task is not None
-    while task.running:
-        pass
+    wait_until(lambda: not task.running)
     app = open_page("studies")
     assert [each.name for each in studies.all_studies()] == ["clahe"] and preferences.get("study") == "clahe"
     assert "Nothing is trained yet" in texts(app) and "studies:train" in keys(app)
@@ -147,8 +146,7 @@ def test_a_quick_answer_is_shown_with_what_it_is_not(workspace: Path, monkeypatc
     button(open_page("studies"), "study:ask").click().run()
     task = tasks.task(studies.QUICK)
     assert task is not None
-    while task.running:
-        pass
+    wait_until(lambda: not task.running)
     assert task.state == "done", task.error
     app = open_page("studies")
     assert "Quick answer:" in texts(app) and "A probe is not a full training" in texts(app)

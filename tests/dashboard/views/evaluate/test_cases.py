@@ -6,7 +6,7 @@ import re
 
 import pytest
 from builders.evaluate_page import choice_of, open_part
-from builders.lab_pages import button, galleries, tables, texts
+from builders.lab_pages import button, galleries, tables, texts, wait_until
 
 from core.evaluate import read_evaluation
 from core.metrics import at_level
@@ -25,8 +25,7 @@ def test_the_gallery_shows_the_mistakes_of_the_threshold_and_then_heatmaps(score
     assert all(not tile["missing"] for tile in tiles)
     task = heatmap_thumbnails.task(scored)
     assert task is not None
-    while task.running:
-        pass
+    wait_until(lambda: not task.running)
     assert task.error == ""
     found = heatmap_thumbnails.ready(scored, malignant["path"].tolist())
     assert set(found) == set(malignant["path"])
