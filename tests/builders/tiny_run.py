@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,17 @@ SETTINGS = (
     "training.batch_size=8",
     "training.advanced.threads=1",
     "training.device=cpu",
+    "evaluation.bootstrap_samples=100",
+)
+
+DEMO_SETTINGS = (  # of a run on the small demo set
+    "preprocessing.size=32",
+    "preprocessing.clahe=false",
+    "model.options={width: 8}",
+    "training.epochs=1",
+    "training.device=cpu",
+    "training.advanced.threads=1",
+    "training.precision=fp32",
     "evaluation.bootstrap_samples=100",
 )
 
@@ -56,10 +68,14 @@ def write_split_images(folder: Path, patients: int = 30) -> Path:
 
 def config_yaml(workspace: Path) -> None:
     """The tiny settings as the workspace's config.yaml, with the manifest of `write_split_images(data/tiny)`."""
+    (workspace / "config.yaml").write_text(_settings_in_yaml(), encoding="utf-8")
+
+
+@cache
+def _settings_in_yaml() -> str:
     from core.config import dump_config
 
-    config = load_config(None, [*SETTINGS, "data.manifest=data/tiny/manifest.csv"])
-    (workspace / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+    return dump_config(load_config(None, [*SETTINGS, "data.manifest=data/tiny/manifest.csv"]))
 
 
 def make_run(workspace: Path, name: str = "tiny", *settings: str) -> Run:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import streamlit as st
+from builders.figure_memo import remember_figures
 from builders.image_memo import remember_images
 from builders.lab_pages import write_images
 from builders.tiny_run import make_run
 from streamlit.components.v2 import manifest_scanner
+from streamlit.testing.v1 import local_script_runner
 
 from core.runs import Run
 from dashboard.cache import image_memory
@@ -27,9 +31,21 @@ def _components_found_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _looked_at_less_often() -> Iterator[None]:
+    """AppTest asks a thousand times a second whether a script has ended, which takes a tenth of the processor time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_script_runner, "time", SimpleNamespace(time=time.time, sleep=lambda seconds: _sleep(0.01)))
+        yield
+
+
+_sleep = time.sleep  # whatever tests put in its place
+
+
 @pytest.fixture(autouse=True)
-def _images_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def _work_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     remember_images(monkeypatch)
+    remember_figures(monkeypatch)
 
 
 @pytest.fixture

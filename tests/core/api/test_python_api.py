@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from builders.copied import copied
 
 import core
 from core.cli import main
@@ -27,16 +27,11 @@ OVERRIDES = {
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, small_demo: Path) -> Iterator[Path]:
-    """A workspace without config.yaml, with a tiny demo set and one run named `first`."""
-    folder = tmp_path_factory.mktemp("python")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
-        patch.setenv("MAMMOLAB_HOME", str(folder / "home"))
-        patch.chdir(folder)
-        shutil.copytree(small_demo, folder / "data" / "demo")
-        core.train("data/demo/manifest.csv", overrides=OVERRIDES, name="first", progress=False)
-    yield folder
+def trained(tmp_path_factory: pytest.TempPathFactory, trained_demo: Path) -> Path:
+    """A workspace without config.yaml, with a tiny demo set and one run named `first`, of these OVERRIDES."""
+    folder = copied(trained_demo, tmp_path_factory.mktemp("python"))
+    (folder / "config.yaml").unlink()
+    return folder
 
 
 @pytest.fixture
@@ -54,7 +49,9 @@ def image_of(split: str) -> str:
 
 @pytest.mark.slow
 def test_a_training_takes_its_settings_from_python_values(lab: Path) -> None:
-    config = core.open_run("first").config()
+    run = core.train("data/demo/manifest.csv", overrides=OVERRIDES, name="own", progress=False)
+    config = run.config()
+    run.delete()
     assert config.training.epochs == 1 and config.preprocessing.size == 32
     assert config.model.options == {"width": 8} and config.evaluation.bootstrap_samples == 100
     assert config.preprocessing.gamma == 1.0, "what was not given keeps its default"

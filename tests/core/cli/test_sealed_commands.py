@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from builders.copied import copied
 
 from core.cli import main
 from core.cli.evaluation import confirmed
@@ -18,40 +19,13 @@ from core.runs import Run
 from core.runs.test_set import access_log
 from core.runs.test_set.accesses import FILE, accesses, read_record
 
-ROOT = Path(__file__).parents[3]
 Call = Callable[..., tuple[int, str, str]]
-SMALL = (
-    "--set",
-    "preprocessing.size=32",
-    "--set",
-    "preprocessing.clahe=false",
-    "--set",
-    "model.options={width: 8}",
-    "--set",
-    "training.epochs=1",
-    "--set",
-    "training.device=cpu",
-    "--set",
-    "training.advanced.threads=1",
-    "--set",
-    "training.precision=fp32",
-    "--set",
-    "evaluation.bootstrap_samples=100",
-)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, small_demo: Path) -> Iterator[Path]:
+def trained(tmp_path_factory: pytest.TempPathFactory, trained_demo: Path) -> Path:
     """A workspace with a tiny demo set and one trained run named `first`, its test set unopened."""
-    folder = tmp_path_factory.mktemp("sealed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
-        patch.setenv("MAMMOLAB_HOME", str(folder / "home"))
-        patch.chdir(folder)
-        shutil.copytree(small_demo, folder / "data" / "demo")
-        (folder / "config.yaml").write_bytes((ROOT / "config.yaml").read_bytes())
-        assert main(["train", "--run", "first", *SMALL]) == 0
-    yield folder
+    return copied(trained_demo, tmp_path_factory.mktemp("sealed"))
 
 
 @pytest.fixture

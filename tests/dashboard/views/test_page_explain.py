@@ -77,13 +77,13 @@ def test_the_test_set_is_offered_only_once_it_has_been_opened(run: Run) -> None:
     assert app.button_group(key="explain:source:widget").options == ["Validation", "Test", "Upload"]
 
 
-def test_filters_list_what_they_say(run: Run) -> None:
-    predictions = evaluate(run, "val").predictions
+def test_filters_list_what_they_say(scored: Run) -> None:
+    predictions = read_evaluation(scored, "val").predictions
     app = open_page("explain")
     app.selectbox(key="explain:filter:widget").set_value("Malignant").run()
     assert len(app.selectbox(key="explain:image:widget").options) == int((predictions["label"] == "malignant").sum())
     app.selectbox(key="explain:filter:widget").set_value("Near the threshold").run()
-    nearest = (predictions["score"] - read_evaluation(run, "val").threshold).abs().idxmin()
+    nearest = (predictions["score"] - read_evaluation(scored, "val").threshold).abs().idxmin()
     assert app.selectbox(key="explain:image:widget").value == predictions["path"][nearest]
 
 

@@ -47,8 +47,8 @@ def test_an_open_part_of_a_page_says_what_became_of_its_run(run: Run, do, words:
 
 @pytest.mark.slow_but("evaluate", "runs")
 @pytest.mark.parametrize("view", ["evaluate", "explain", "train", "runs", "test_image"])
-def test_a_page_follows_a_run_that_somebody_else_renamed(run: Run, view: str) -> None:
-    evaluate(run, "val")
+def test_a_page_follows_a_run_that_somebody_else_renamed(scored: Run, view: str) -> None:
+    run = scored
     training_runs.set_current_run("tiny")
     results.watch_run(run)
     app = open_page(view)

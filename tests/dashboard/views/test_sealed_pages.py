@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from builders.copied import copied
 from builders.evaluate_page import choose_part
 from builders.lab_pages import galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
@@ -57,11 +58,36 @@ def lab(run: Run) -> Iterator[Run]:
     """The run of images that lie in this workspace."""
     previews._known.clear()
     datasets.set_current_manifest(TINY.absolute())
-    rows = run.manifest()
-    here = [str(TINY.parent.absolute() / Path(path).name) for path in rows["path"]]
-    write_manifest(rows.assign(path=here), run.path / "manifest.csv")
+    name_images_of(run, TINY.parent.absolute())
     yield run
     previews._known.clear()
+
+
+def name_images_of(run: Run, folder: Path) -> None:
+    rows = run.manifest()
+    write_manifest(rows.assign(path=[str(folder / Path(path).name) for path in rows["path"]]), run.path / "manifest.csv")
+
+
+@pytest.fixture(scope="module")
+def _validated(_trained: Path, _prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace as of `lab` whose run was scored on validation."""
+    folder = tmp_path_factory.mktemp("validated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAMMOLAB_HOME", str(folder.parent / "home-of-validated"))
+        patch.setenv("MAMMOLAB_CACHE", str(_prepared))
+        for name in ("data", "checkpoints"):
+            shutil.copytree(_trained / name, folder / name)
+        run = Run.open(folder / "checkpoints" / "tiny")
+        name_images_of(run, folder / TINY.parent)
+        evaluate(run, "val")
+    return folder
+
+
+@pytest.fixture
+def validated(lab: Run, workspace: Path, _validated: Path) -> Run:
+    """The run of `lab`, scored on validation."""
+    copied(_validated, workspace)
+    return lab
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -119,13 +145,12 @@ PAGES: dict[str, Callable[[], AppTest]] = {
     "data images", "data problems", "preprocess", "inspect", "evaluate all images", "explain", "home", "present"
 )
 @pytest.mark.parametrize("page", PAGES)
-def test_no_page_shows_a_test_image_its_name_or_its_label(lab: Run, page: str) -> None:
-    evaluate(lab, "val")
+def test_no_page_shows_a_test_image_its_name_or_its_label(validated: Run, page: str) -> None:
     app = PAGES[page]()
     assert not app.exception
     assert not app.error
-    assert found_of(app, rows_of(lab, "test")) == set()
-    assert accesses(lab.path) == ()
+    assert found_of(app, rows_of(validated, "test")) == set()
+    assert accesses(validated.path) == ()
 
 
 @pytest.mark.slow_but("Data-data images")
