@@ -140,19 +140,34 @@ def test_a_failed_run_is_listed_with_its_reason_and_trained_again_only_when_aske
     assert results_of(trained).trained == 4
 
 
-def test_a_stop_ends_it_after_the_step_at_hand_and_it_continues_later(tmp_path: Path, images: pd.DataFrame) -> None:
+def test_a_stop_counts_whenever_it_is_asked_for_and_the_study_continues_later(
+    tmp_path: Path, images: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study = make(tmp_path, images, Design(folds=2))
+    study.request_stop()  # of a worker that is just starting
+    monkeypatch.setenv("MAMMOLAB_STUDY_WORKER", "1")  # as in the process that start_process starts
+    assert work(study, queue=False).stopped and not any(study.runs.values())
+    monkeypatch.delenv("MAMMOLAB_STUDY_WORKER")
 
     def stop(job: object, run: Run) -> None:
         study.request_stop()
 
-    outcome = work(study, on_run=stop, queue=False)
+    outcome = work(study, on_run=stop, queue=False)  # before a run: it ends after the step at hand
     assert outcome.stopped and len(outcome.trained) <= 1
+
+    def last(event: Any) -> None:
+        if event["type"] == "epoch":
+            study.request_stop()
+
+    outcome = work(study, on_event=last, queue=False)  # at the last moment of a run
+    assert outcome.stopped and len(outcome.trained) <= 1 and results_of(study).trained < 2
     assert work(study, queue=False).failed == {} and results_of(study).trained == 2
 
 
-def test_two_workers_share_the_runs_and_repeat_none(tmp_path: Path, images: pd.DataFrame) -> None:
-    study = make(tmp_path, images)
+def test_two_workers_share_the_runs_and_repeat_none_and_images_of_several_repeats_count_once(
+    tmp_path: Path, images: pd.DataFrame
+) -> None:
+    study = make(tmp_path, images, Design(folds=2, repeats=2))
     outcomes = []
     workers = [threading.Thread(target=lambda: outcomes.append(work(study, queue=False))) for _ in range(2)]
     for worker in workers:
@@ -160,8 +175,10 @@ def test_two_workers_share_the_runs_and_repeat_none(tmp_path: Path, images: pd.D
     for worker in workers:
         worker.join()
     names = [name for outcome in outcomes for name in outcome.trained]
-    assert sorted(names) == sorted(job.name for job in study.design().jobs)
+    assert len(names) == 4 and sorted(names) == sorted(job.name for job in study.design().jobs)
     assert not any(outcome.failed for outcome in outcomes)
+    (found,) = results_of(study).cells
+    assert (found.images, found.folds, len(found.by_fold)) == (28, 4, 4)
 
 
 def test_more_repeats_keep_what_is_trained_and_draw_other_folds(trained: Study) -> None:
@@ -226,28 +243,6 @@ def test_a_run_that_cannot_be_made_is_listed_with_its_reason(trained: Study, mon
     assert work(trained, queue=False).failed == {} and results_of(trained).failed == {}
 
 
-def test_a_stop_at_the_last_moment_of_a_run_stops_the_study(tmp_path: Path, images: pd.DataFrame) -> None:
-    study = make(tmp_path, images, Design(folds=2))
-
-    def last(event: Any) -> None:
-        if event["type"] == "epoch":
-            study.request_stop()
-
-    outcome = work(study, on_event=last, queue=False)
-    assert outcome.stopped and len(outcome.trained) <= 1
-
-
-def test_a_stop_asked_of_a_worker_that_is_just_starting_counts(
-    tmp_path: Path, images: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study = make(tmp_path, images, Design(folds=2))
-    study.request_stop()
-    monkeypatch.setenv("MAMMOLAB_STUDY_WORKER", "1")  # as in the process that start_process starts
-    assert work(study, queue=False).stopped and not any(study.runs.values())
-    monkeypatch.delenv("MAMMOLAB_STUDY_WORKER")
-    assert len(work(study, queue=False).trained) == 2
-
-
 def test_workers_are_counted_by_processes_that_are_there(trained: Study) -> None:
     folder = trained.path / "workers"
     folder.mkdir(exist_ok=True)
@@ -286,13 +281,6 @@ def test_a_folder_that_leads_elsewhere_is_refused(trained: Study, tmp_path: Path
         with pytest.raises(BadRun, match="Take it out"):
             act()
     assert not list((tmp_path / "elsewhere").iterdir())
-
-
-def test_images_of_several_repeats_count_once(trained: Study) -> None:
-    trained.extend(repeats=2)
-    work(trained, queue=False)
-    found = results_of(trained).cells[0]
-    assert (found.images, found.folds, len(found.by_fold)) == (28, 4, 4)
 
 
 def test_a_damaged_design_is_named(trained: Study) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from builders.copied import copied
 from builders.toy_training import EVERY_STEP, draw_frame, toy_config
 
 from core.config import AugmentationConfig
@@ -34,14 +35,15 @@ from core.training.preflight import preflight
 
 MakeRun = Callable[..., Run]
 SPOT = 4  # px: side of the bright spot in malignant toy images
+SIDE = 80  # px: of 96 and more, pictures are searched for altered copies, which takes longer than the training
 PATCHES = {"training__lesions__patch_epochs": 2, "training__lesions__patch_size": 32, "preprocessing__size": 64}
 
 
 def with_lesions(frame: pd.DataFrame) -> pd.DataFrame:
-    """The toy images twice as large, each with a box: round the spot of a malignant one, somewhere in a benign one."""
+    """The toy images larger, each with a box: round the spot of a malignant one, somewhere in a benign one."""
     boxes = []
     for path, label in zip(frame["path"], frame["label"], strict=True):
-        image = cv2.resize(cv2.imread(path, cv2.IMREAD_GRAYSCALE), (96, 96), interpolation=cv2.INTER_NEAREST)
+        image = cv2.resize(cv2.imread(path, cv2.IMREAD_GRAYSCALE), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
         cv2.imwrite(path, image)
         y, x = np.unravel_index(np.argmax(image), image.shape) if label == "malignant" else (30, 40)
         boxes.append(json.dumps([[int(x), int(y), int(x) + 12, int(y) + 12]]))
@@ -244,24 +246,42 @@ def other_manifest(tmp_path: Path, **changes: Any) -> Path:
     frame = frame.assign(patient_id=[f"q{number:02}" for number in range(12)], split="")
     rng = np.random.default_rng(1)
     for path in frame["path"]:  # other pictures than the run's
-        cv2.imwrite(path, np.clip(rng.integers(0, 90, (96, 96)) + cv2.imread(path, 0) // 2, 0, 255).astype(np.uint8))
+        cv2.imwrite(path, np.clip(rng.integers(0, 90, (SIDE, SIDE)) + cv2.imread(path, 0) // 2, 0, 255).astype(np.uint8))
     write_manifest(frame.assign(**changes), folder / "manifest.csv")
     return folder / "manifest.csv"
 
 
-def test_patches_of_another_manifest_leave_out_whom_the_run_will_judge(
-    make_run: MakeRun, frame: pd.DataFrame, tmp_path: Path
-) -> None:
-    patients = [f"q{number:02}" for number in range(12)]
-    patients[0], patients[1], patients[2] = "p20", "p30", "p03"  # validates, tests, trains
-    path = other_manifest(tmp_path, patient_id=patients)
-    run = make_run("run", training__epochs=1, training__lesions__patch_manifest=path.as_posix())
-    events = list(train(run))
+@pytest.fixture(scope="module")
+def trained_on_others(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with patches of another manifest: of a patient each whom it validates, tests and trains on, of seven of nobody
+    else's, and of one of whom it validates another image, without a lesion and under another name."""
+    folder = tmp_path_factory.mktemp("others")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
+        frame = with_lesions(draw_frame(folder / "images"))
+        patients = ["p20", "p30", "p03", *(f"q{min(number, 10):02}" for number in range(3, 12))]
+        path = other_manifest(folder, patient_id=patients)
+        rows = read_manifest(path)
+        rows.loc[11, "lesions"] = ""  # of q10, whose other image has a lesion
+        write_manifest(rows, path)
+        judged = frame.loc[frame["split"] == "val", "path"].iloc[0]
+        (path.parent / "images" / "11.png").write_bytes(Path(judged).read_bytes())
+        changes = {"training__epochs": 1, "training__lesions__patch_manifest": path.as_posix()}
+        run = Run.create(toy_config(folder / "runs", **(PATCHES | changes)), frame, name="run")
+        list(train(run))
+    return run
+
+
+OTHERS = {"p03", *(f"q{number:02}" for number in range(3, 10))}  # who is left of them
+
+
+def test_patches_of_another_manifest_leave_out_whom_the_run_will_judge(trained_on_others: Run) -> None:
+    run = trained_on_others
     used = run.patch_rows()
-    assert used is not None and set(used["patient_id"]) == set(patients) - {"p20", "p30"}
+    assert used is not None and set(used["patient_id"]) == OTHERS
     assert (used["content_hash"].str.len() == 64).all()
-    [warning] = [event["message"] for event in events if event["type"] == "warning" and event.get("about") == "patches"]
-    assert "2 images left out" in warning
+    [warning] = [each["message"] for each in run.events() if each["type"] == "warning" and each.get("about") == "patches"]
+    assert "3 images left out" in warning
     seen = run.seen_rows()
     assert set(seen.loc[seen["split"] == "train", "patient_id"]) >= set(used["patient_id"])
     assert len(seen) == len(run.manifest()) + len(used)
@@ -276,23 +296,6 @@ def test_a_copy_of_a_validation_image_is_no_patch(make_run: MakeRun, frame: pd.D
     list(train(run))
     used = run.patch_rows()
     assert used is not None and "q05" not in set(used["patient_id"]) and len(used) == 11
-
-
-def test_a_patient_of_whom_another_image_is_validated_is_left_out_of_the_patches(
-    make_run: MakeRun, frame: pd.DataFrame, tmp_path: Path
-) -> None:
-    patients = [f"q{min(number, 10):02}" for number in range(12)]
-    path = other_manifest(tmp_path, patient_id=patients)
-    rows = read_manifest(path)
-    rows.loc[11, "lesions"] = ""  # of q10, whose other image has a lesion
-    write_manifest(rows, path)
-    judged = frame.loc[frame["split"] == "val", "path"].iloc[0]
-    (path.parent / "images" / "11.png").write_bytes(Path(judged).read_bytes())
-    run = make_run("run", training__epochs=1, training__lesions__patch_manifest=path.as_posix())
-    events = list(train(run))
-    assert any(event["type"] == "warning" and "1 image left out" in event["message"] for event in events)
-    used = run.patch_rows()
-    assert used is not None and set(used["patient_id"]) == {f"q{number:02}" for number in range(10)}
 
 
 @pytest.mark.slow
@@ -314,13 +317,11 @@ def test_a_resumed_patch_phase_needs_the_record_of_its_images(make_run: MakeRun,
         list(train(run, resume=True))
 
 
-def test_a_fork_knows_what_the_patch_phases_before_it_have_seen(make_run: MakeRun, tmp_path: Path) -> None:
-    path = other_manifest(tmp_path)
-    run = make_run("run", training__epochs=1, training__lesions__patch_manifest=path.as_posix())
-    list(train(run))
+def test_a_fork_knows_what_the_patch_phases_before_it_have_seen(trained_on_others: Run, tmp_path: Path) -> None:
+    run = Run.open(copied(trained_on_others.path.parent, tmp_path / "runs") / "run")
     child = fork(fork_with_model(run, "child"), name="grandchild")
     seen = child.seen_rows()
-    assert child.patch_rows() is None and set(seen["patient_id"]) >= {f"q{number:02}" for number in range(12)}
+    assert child.patch_rows() is None and set(seen["patient_id"]) >= OTHERS
     assert (seen.loc[seen["patient_id"].str.startswith("q"), "split"] == "train").all()
     child.delete()
     (run.path / "patches.csv").unlink()
@@ -350,7 +351,7 @@ def test_a_resumed_patch_phase_refuses_an_image_that_has_changed(make_run: MakeR
     path = other_manifest(tmp_path)
     run = make_run("run", training__epochs=1, training__lesions__patch_manifest=path.as_posix())
     killed(run, 1)
-    cv2.imwrite(str(path.parent / "images" / "03.png"), np.full((96, 96), 90, np.uint8))
+    cv2.imwrite(str(path.parent / "images" / "03.png"), np.full((SIDE, SIDE), 90, np.uint8))
     with pytest.raises(TrainingFailed, match=r"03.png: the file has changed since this run cut patches from it"):
         list(train(run, resume=True))
 

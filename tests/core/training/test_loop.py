@@ -60,28 +60,29 @@ def cut_after(run: Run, count: int, **options: Any) -> list[Event]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A training with the settings of all others here that nothing disturbed."""
+    """A training with the settings of all others here that nothing disturbed. No test image is one."""
     folder = tmp_path_factory.mktemp("reference")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
-        run = Run.create(toy_config(folder / "runs"), draw_frame(folder / "images"), name="whole")
-        list(train(run, timing=EVERY_STEP))
+        frame = draw_frame(folder / "images")
+        for path in frame.loc[frame["split"] == "test", "path"]:
+            Path(path).write_text(f"{path} is no image at all", encoding="utf-8")
+        run = Run.create(toy_config(folder / "runs"), frame, name="whole")
+        assert list(train(run, timing=EVERY_STEP)) == run.events()
     return run
 
 
 # ---------------------------------------------------------------- the plain course of things
 
 
-def test_a_training_tells_its_story_in_order(make_run: MakeRun) -> None:
-    run = make_run("story")
-    events = list(train(run, timing=EVERY_STEP))
-    assert events == run.events()
+def test_a_training_tells_its_story_in_order(whole: Run) -> None:
+    run, events = whole, whole.events()
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     kinds = [kind for kind, _ in itertools.groupby(event["type"] for event in events)]
     assert kinds == ["start", "prepare", "warning", "phase", "step", "epoch", "step", "epoch", "prepare", "done"]
     start, done = events[0], events[-1]
     assert start["images"] == {"train": 18, "val": 10, "test": 4}
-    assert (start["device"], start["precision"], start["threads"], start["run"]) == ("cpu", "fp32", 1, "story")
+    assert (start["device"], start["precision"], start["threads"], start["run"]) == ("cpu", "fp32", 1, "whole")
     steps = [event for event in events if event["type"] == "step"]
     assert [(step["epoch"], step["step"]) for step in steps] == [(e, s) for e in (1, 2) for s in (1, 2, 3, 4, 5)]
     assert [step["global_step"] for step in steps] == list(range(1, 11))
@@ -102,13 +103,9 @@ def test_a_training_tells_its_story_in_order(make_run: MakeRun) -> None:
     assert "done" in (run.path / "train.log").read_text(encoding="utf-8")
 
 
-def test_the_test_images_are_never_prepared(make_run: MakeRun, frame: pd.DataFrame) -> None:
-    for path in frame.loc[frame["split"] == "test", "path"]:
-        Path(path).write_bytes(b"no image at all")
-    run = make_run()
-    assert list(train(run))[-1]["state"] == "done"
-    assert not run.excluded()
-    assert set(pd.read_csv(run.path / "predictions" / "val.csv")["split"]) == {"val"}
+def test_the_test_images_are_never_prepared(whole: Run) -> None:
+    assert whole.status().state == "done" and not whole.excluded()
+    assert set(pd.read_csv(whole.path / "predictions" / "val.csv")["split"]) == {"val"}
 
 
 @pytest.mark.slow
@@ -473,7 +470,7 @@ def bug(loss: torch.Tensor) -> torch.Tensor:
     raise ZeroDivisionError("who would have thought")
 
 
-@pytest.mark.slow_but("nan", "bug")
+@pytest.mark.slow_but("nan")
 @pytest.mark.parametrize(
     ("act", "words"),
     [
@@ -702,6 +699,11 @@ def test_events_that_no_longer_fit_on_the_disk_end_the_run_with_its_reason(
 
 def test_errors_are_all_ours(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil(monkeypatch, 1, bug)
+    run = make_run()
     with pytest.raises(LabError) as raised:
-        list(train(make_run()))
+        list(train(run))
     assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    status = run.status()
+    assert status.state == "failed" and status.reason == run.events()[-1]["message"] == str(raised.value)
+    assert all(word in status.reason for word in ("ZeroDivisionError", "who would have thought", "train.log"))
+    assert "Traceback" in (run.path / "train.log").read_text(encoding="utf-8")
