@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 import streamlit as st
 
@@ -22,7 +24,18 @@ from dashboard.cache import images as shown
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """DICOM of both polarities, compressed and not, PNG of 8 and 16 bit, some stored inverted."""
-    return read_manifest(make_demo(tmp_path_factory.mktemp("demo"), patients=12, rows=200))
+    found = read_manifest(make_demo(tmp_path_factory.mktemp("demo"), patients=12, rows=200))
+    stored = found["path"].map(kind_of)
+    assert stored.nunique() == 6
+    return found[found.groupby(stored).cumcount() < 3].reset_index(drop=True)  # three of each kind
+
+
+def kind_of(path: str) -> str:
+    """How an image is stored."""
+    if path.endswith(".dcm"):
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        return f"{header.PhotometricInterpretation} {header.file_meta.TransferSyntaxUID.name}"
+    return f"PNG {cv2.imread(path, cv2.IMREAD_UNCHANGED).dtype}"
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def page(context: BrowserContext, lab: Lab) -> Iterator[Page]:
     page.close()
 
 
-@pytest.mark.slow_but("", "data", "train")  # the others are opened by their AppTests
+@pytest.mark.slow_but("")  # the others are opened by their AppTests, and further below
 @pytest.mark.parametrize("path", PAGES)
 def test_page_opens_by_its_address_before_anything_is_trained(lab: Lab, page: Page, path: str) -> None:
     lab.open(page, path)
@@ -238,7 +238,7 @@ def test_a_chart_stays_zoomed_while_points_arrive_and_the_run_changes_its_state(
 
 
 def test_nothing_was_asked_of_outside_hosts(lab: Lab, page: Page) -> None:
-    for path in ("", "data", "inspect", "preprocess", "runs"):  # the others were opened with a run by the whole loop
+    for path in ("", "inspect", "runs"):  # the others were opened above, those that show a run with one
         lab.open(page, path)
     page.wait_for_timeout(1500)
     assert lab.outside == []

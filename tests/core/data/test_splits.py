@@ -35,7 +35,7 @@ _patients = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=40)
 @given(_patients, st.integers(0, 5), st.sampled_from([(0.2, 0.2), (0.1, 0.0), (0.4, 0.3)]), st.randoms(use_true_random=False))
 def test_any_set_is_split_by_patient_or_refused_with_the_reason(patients, seed, fractions, random) -> None:
     frame = table(patients)

@@ -82,6 +82,7 @@ def test_benign_evidence_is_the_opposite() -> None:
     assert heat.values[44, 12] == 0.0 and heat.values[5, 40] > 0.9
 
 
+@pytest.mark.slow_but("small_cnn", "densenet121", "vit_tiny_patch16_224")
 @pytest.mark.parametrize("name", ["small_cnn", "efficientnet_b0", "densenet121", "vit_tiny_patch16_224"])
 def test_the_map_is_that_of_the_formula(name: str, pixels: NDArray[np.uint8]) -> None:
     """Against Grad-CAM written out with autograd alone."""
@@ -319,6 +320,13 @@ def test_map_of_the_small_network_adds_up_to_its_logit() -> None:
     assert float((gradient * features.detach()).sum()) == pytest.approx(float((logit - model.head.bias).detach()), rel=1e-4)  # type: ignore[arg-type, operator]
 
 
+@pytest.mark.slow_but(
+    "small_cnn-gradcam-GradCAM",
+    "small_cnn-gradcam++-GradCAMPlusPlus",
+    "small_cnn-hirescam-HiResCAM",
+    "small_cnn-layercam-LayerCAM",
+    "resnet18-gradcam++-GradCAMPlusPlus",
+)
 @pytest.mark.parametrize(
     ("method", "package"),
     [("gradcam", "GradCAM"), ("gradcam++", "GradCAMPlusPlus"), ("hirescam", "HiResCAM"), ("layercam", "LayerCAM")],

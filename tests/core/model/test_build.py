@@ -26,6 +26,7 @@ FAMILIES = {
 }
 
 
+@pytest.mark.slow_but("small_cnn", "efficientnet_b0", "densenet121", "convnext_atto", "vit_tiny_patch16_224")
 @pytest.mark.parametrize("name", FAMILIES)
 def test_each_family_takes_grey_images_and_gives_one_logit(name: str) -> None:
     model = build_model(ModelConfig(weights="none", name=name)).eval()

@@ -323,7 +323,7 @@ def both_readers(path: Path) -> None:
     [
         LAUGHS,
         "[" * 20_000,
-        "{" * 20_000,
+        pytest.param("{" * 20_000, marks=pytest.mark.slow),
         "- " * 20_000,
         "a: &x 1\nb: *x",
         "a: 2001-99-99",
