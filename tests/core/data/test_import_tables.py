@@ -365,7 +365,7 @@ CELL = st.text(st.characters(codec="utf-8", exclude_characters='\0\r\n"'), max_s
 
 
 @given(st.lists(st.tuples(CELL, CELL, CELL, st.sampled_from(["", "[[1,1,2,2]]", "[]", "x"])), min_size=1, max_size=6))
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_stands_in_the_cells_the_manifest_can_be_read_back(folder: Path, cells: list[tuple[str, ...]]) -> None:
     rows = [
         f'{SHADES[index]}.png,"{index % 2}","{patient}","{age}","{site}","{boxes}"\n'

@@ -188,7 +188,7 @@ def test_any_table_survives_writing_and_reading(tmp_path: Path, rows: list[tuple
     pd.testing.assert_frame_equal(read_manifest(path), frame)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda text: (HEADER + text).encode("utf-8", "surrogatepass")))
 )

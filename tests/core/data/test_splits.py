@@ -35,7 +35,7 @@ _patients = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=80)
 @given(_patients, st.integers(0, 5), st.sampled_from([(0.2, 0.2), (0.1, 0.0), (0.4, 0.3)]), st.randoms(use_true_random=False))
 def test_any_set_is_split_by_patient_or_refused_with_the_reason(patients, seed, fractions, random) -> None:
     frame = table(patients)
@@ -127,7 +127,7 @@ def test_too_few_patients_says_which_label_and_what_to_do() -> None:
     assert set(assign_splits(frame, 0.2, 0.0, 0)["split"]) == {"train", "val"}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=80)
 @given(_patients, st.lists(st.sampled_from(["train", "val", "test"]), min_size=200, max_size=200))
 def test_leakage_is_found_exactly_when_a_patient_is_in_two_splits(patients, splits) -> None:
     frame = table(patients)
