@@ -87,8 +87,8 @@ def study(patients: int, separation: float, repeats: int, seed: int) -> Outcome:
     chosen = rows.astype(int)
     weights, firsts, seconds = (np.array(each) for each in zip(*truths, strict=True))
     truth, other = (float(np.average(each, weights=weights)) for each in (firsts, seconds))
-    interval = pooled_auc(y[chosen], first, groups[chosen], strata, FOLDS, 0.95)
-    compared = pooled_difference(y[chosen], second, first, groups[chosen], strata, FOLDS, 0.95).difference
+    interval = pooled_auc(y[chosen], first, groups[chosen], strata, strata // FOLDS, FOLDS, 0.95)
+    compared = pooled_difference(y[chosen], second, first, groups[chosen], strata, strata // FOLDS, FOLDS, 0.95).difference
     return Outcome(
         truth,
         interval.low,

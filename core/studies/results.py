@@ -260,7 +260,7 @@ def _cell(cell: Cell, table: pd.DataFrame, rule: ThresholdRule, confidence: floa
         folds=len(names),
         images=table["unit"].nunique(),
         patients=len(set(patients)),
-        auc=_auc(labels, scores, patients, folds, _folds_of(table), confidence),
+        auc=_auc(labels, scores, patients, folds, table["repeat"].to_numpy(), _folds_of(table), confidence),
         by_fold=tuple(_area(labels[folds == name], scores[folds == name]) for name in names),
         held_out=tuple(names),
         **_at_thresholds(table, labels, scores, rule, confidence, samples),
@@ -273,9 +273,9 @@ def _folds_of(table: pd.DataFrame) -> int:
     return int(table.groupby("repeat")["fold"].nunique().max())
 
 
-def _auc(labels: Any, scores: Any, patients: Any, strata: Any, folds: int, confidence: float) -> Interval | str:
+def _auc(labels: Any, scores: Any, patients: Any, strata: Any, repeats: Any, folds: int, confidence: float) -> Interval | str:
     try:
-        return pooled_auc(labels, scores, patients, strata, folds, confidence)
+        return pooled_auc(labels, scores, patients, strata, repeats, folds, confidence)
     except NotEnoughData as error:
         return str(error)
 
@@ -333,6 +333,7 @@ def _compared(design: Design, tables: Mapping[int, pd.DataFrame], confidence: fl
                 both["score_other"].to_numpy(),
                 both["patient_id"].to_numpy(),
                 both["fold"].to_numpy(),
+                both["repeat"].to_numpy(),
                 _folds_of(both),
                 confidence,
             )
