@@ -105,7 +105,7 @@ def test_an_ensemble_waits_for_the_runs_that_are_left(study: Study) -> None:
     shutil.rmtree(first.path)
     preferences.set("studies:part", "Ensemble")
     app = open_page("studies")
-    assert "1 run of 2 not finished yet" in texts(app) and button(app, "studies:ensemble:make").disabled
+    assert "1 of 2 runs is not finished yet" in texts(app) and button(app, "studies:ensemble:make").disabled
 
 
 def test_a_damaged_study_is_an_error_with_its_place(study: Study) -> None:
@@ -197,7 +197,7 @@ def test_one_failed_run_is_tried_again_by_name(study: Study, started: list[tuple
 
 def test_a_study_is_made_longer_and_deleted_after_its_name_is_typed(study: Study) -> None:
     app = open_page("studies")
-    app.text_area(key="studies:extend:values").set_value("training.learning_rate = [0.001]").run()
+    app.text_area(key="studies:extend:values:lr:4").set_value("training.learning_rate = [0.001]").run()
     button(app, "studies:extend").click().run()
     assert len(study.runs) == 6 and "studies:by_level" in figures(open_page("studies")), "three values are a curve"
     app = open_page("studies")
