@@ -233,7 +233,7 @@ def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def plain_value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return " + ".join(f"{name} {plain_value(each)}" for name, each in value.items()) or "as configured"
+        return " + ".join(f"{name} {plain_value(each)}" for name, each in value.items()) or "configured settings"
     if isinstance(value, bool):
         return "true" if value else "false"
     return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -29,8 +29,8 @@ def test_without_settings_to_compare_it_is_a_cross_validation() -> None:
 def test_settings_of_a_section_can_change_together() -> None:
     design = Design(factors={"preprocessing": [{}, {"clahe": False, "gamma": 1.2}], "training.epochs": [1, 2]})
     assert [cell.label for cell in design.cells] == [
-        "as configured, epochs 1",
-        "as configured, epochs 2",
+        "configured settings, epochs 1",
+        "configured settings, epochs 2",
         "clahe false + gamma 1.2, epochs 1",
         "clahe false + gamma 1.2, epochs 2",
     ]

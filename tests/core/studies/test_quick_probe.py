@@ -63,6 +63,6 @@ def test_what_a_probe_cannot_see_is_refused(images: pd.DataFrame, config: Config
 def test_a_recipe_that_differs_in_several_settings_is_one_comparison(images: pd.DataFrame, config: Config) -> None:
     design = Design(folds=2, factors={"preprocessing": [{}, {"clahe": False, "gamma": 0.5}]})
     reference, other = probe(design, config, images).results.cells
-    assert (reference.label, other.label) == ("as configured", "clahe false + gamma 0.5")
+    assert (reference.label, other.label) == ("configured settings", "clahe false + gamma 0.5")
     with pytest.raises(BadConfig, match=r"training.epochs: a probe trains no network"):
         probe(Design(folds=2, factors={"training": [{}, {"epochs": 3}]}), config, images)
