@@ -16,7 +16,7 @@ from core.report.page import render
 from core.report.sections.closing import references, settings_of
 from core.report.words import minus, monitored, stated, stated_or_note
 from core.runs.run import Run
-from core.studies.design import Design, Job
+from core.studies.design import Design, Job, plain_value
 from core.studies.folds import COLUMN, GROUP, TEST
 from core.studies.results import HEADS, OPTIMISTIC, CellResult, StudyResults, minutes_of, results_of
 from core.studies.search_report import compared as searched
@@ -160,7 +160,7 @@ def _methods(study: Study, design: Design, manifest: pd.DataFrame, found: StudyR
 
 
 def _value(value: object) -> str:
-    return "as configured" if value == {} else setting(value)
+    return plain_value(value) if isinstance(value, dict) else setting(value)
 
 
 def _results(found: StudyResults) -> tuple[Block, ...]:

@@ -24,7 +24,7 @@ from dashboard.state import preferences, settings, tasks
 if TYPE_CHECKING:
     from core.runs.status import Status
 
-MAKE, QUICK, PLAN = "study:make", "study:quick", "study:plan"  # background tasks
+MAKE, QUICK, PLAN = "study:make", tasks.QUICK_ANSWER, "study:plan"  # background tasks
 
 
 def all_studies() -> list[Study]:

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 Report = Callable[[int, int], None]
 
 _REGISTRY = "mammolab_live_work"
+# Name of the task of a quick answer (dashboard.state.studies): here, since who only looks for it needs no torch.
+QUICK_ANSWER = "study:quick"
 
 
 @dataclass

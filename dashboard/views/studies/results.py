@@ -73,8 +73,7 @@ def by_level(design: Design, found: StudyResults) -> None:
     names = list(design.factors)
     if not names or (len(names) == 1 and len(design.factors[names[0]]) < 3):
         return
-    last = [name.split(".")[-1] for name in names]
-    titles = {name: each if last.count(each) == 1 else name for name, each in zip(names, last, strict=True)}
+    titles = design.cells[0].short
     st.markdown("## AUC by setting", anchors=False)
     pairs = list(itertools.combinations(names, 2)) if design.how == "full" else []
     offered = {name: titles[name] for name in names} | {f"{a} {b}": f"{titles[a]} × {titles[b]}" for a, b in pairs}
@@ -112,9 +111,16 @@ def by_level(design: Design, found: StudyResults) -> None:
 
 
 def table_csv(found: StudyResults) -> bytes:
-    """The table of results as CSV."""
+    """The results as CSV: numbers and limits in columns of their own; empty where there is none."""
     stream = io.StringIO()
     writer = csv.writer(stream)
-    writer.writerow(HEADS)
-    writer.writerows(found.table_rows())
+    metrics = ("auc", "sensitivity", "specificity", "difference")
+    limits = [f"{name}{end}" for name in metrics for end in ("", "_low", "_high")]
+    writer.writerow(["settings", "folds", "images", "patients", *limits, "p", "adjusted_p", "minutes"])
+    for each in found.cells:
+        row: list[object] = [each.label, each.folds, each.images, each.patients]
+        for name in metrics:
+            value = getattr(each, name)
+            row += [value.value, value.low, value.high] if isinstance(value, Interval) else ["", "", ""]
+        writer.writerow([*row, each.p, each.adjusted_p, each.minutes])
     return stream.getvalue().encode("utf-8-sig")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -309,3 +311,12 @@ def test_a_changed_recipe_is_compared_with_the_one_that_training_uses(workspace:
     assert "A probe is not a full training" in texts(app) and "clahe false" in tables(app)
     choose_preset(app, "Strong")
     assert "A probe is not a full training" not in texts(open_page("preprocess")), "that answered another question"
+
+
+def test_opening_the_page_needs_no_torch(workspace: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import dashboard.views.preprocess.does_it_help, sys; sys.exit('torch' in sys.modules)"],
+        check=False,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr.decode()

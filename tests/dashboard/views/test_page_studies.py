@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from builders.lab_pages import button, figures, keys, open_page, tables, texts, wait_until
 from builders.toy_training import draw_frame, toy_config, toy_probe
@@ -183,6 +185,19 @@ def test_several_studies_are_cards_with_their_answers(study: Study) -> None:
     assert plain("learning_rate 0.0001") in texts(app)
     button(app, "studies:open:second").click().run()
     assert preferences.get("study") == "second" and "studies:cells" in figures(open_page("studies"))
+
+
+def test_the_table_to_save_has_numbers_in_columns_of_their_own(study: Study) -> None:
+    from core.metrics.intervals import Interval
+    from core.studies import results_of
+    from dashboard.views.studies.results import table_csv
+
+    found = results_of(study)
+    table = pd.read_csv(io.BytesIO(table_csv(found)))
+    auc = found.cells[1].auc
+    assert isinstance(auc, Interval) and list(table["settings"]) == [each.label for each in found.cells]
+    assert tuple(table.loc[1, ["auc", "auc_low", "auc_high"]]) == pytest.approx((auc.value, auc.low, auc.high))
+    assert table["difference"].isna().tolist() == [True, False]
 
 
 def test_one_failed_run_is_tried_again_by_name(study: Study, started: list[tuple[str, Any]]) -> None:
