@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,7 +54,8 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Machine:
-    """The device that trainings use. `memory` is that of the GPU, or what the computer has free (bytes)."""
+    """The device that trainings use, and the `cores` that they compute with. `memory` is that of the GPU, or what the computer
+    has free (bytes)."""
 
     device: str
     gpu: bool
@@ -134,11 +134,12 @@ def machine_of(config: Config) -> Machine:
     import psutil
     import torch
 
+    from core.training.device import thread_count
+
     device = pick_device_config(config.training)
     gpu = device.type == "cuda"
     free = torch.cuda.mem_get_info(device.device)[0] if gpu else psutil.virtual_memory().available
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(device.name, gpu, cores, int(free))
+    return Machine(device.name, gpu, thread_count(config.training, shares_machine=False), int(free))
 
 
 def costs_of(config: Config) -> ModelCosts:

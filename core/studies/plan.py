@@ -103,7 +103,6 @@ def choose(
 
     Raises: as `plan`.
     """
-    notes: list[str] = []
     folds, why_folds = _folds(data)
     model, pretrained, why_model = _network(config, data)
     config = config.model_copy(update={"model": model})
@@ -141,17 +140,7 @@ def choose(
     )
     repeats = next((each for each in range(REPEATS, 1, -1) if seconds(shape, count, epochs, each) <= 60 * budget), 1)
     needed = seconds(shape, count, epochs, repeats)
-    if needed > 60 * budget:
-        notes.append(
-            f"{duration(60 * budget)} is too little: the smallest plan takes {duration(needed)} here. Give more minutes, or "
-            "use a GPU."
-        )
-    if data.unreadable:
-        notes.append(
-            f"{data.unreadable} of {data.sample + data.unreadable} images looked at cannot be read; `data check` lists them."
-        )
-    if data.both_views >= 0.5 and config.model.views == 1:
-        notes.append(f"{data.both_views:.0%} of the breasts have several views: compare model.views=[1,2] in a further study.")
+    notes = _notes(config, data, needed, budget)
     training = config.training.model_copy(
         update={"epochs": epochs, "freeze_epochs": min(config.training.freeze_epochs, epochs - 1)}
     )
@@ -177,6 +166,23 @@ def choose(
     )
     design = Design.of({"question": question, "folds": count, "repeats": repeats}, "plan")
     return Plan(design, config, choices, needed / 60, budget, data, machine, tuple(notes))
+
+
+def _notes(config: Config, data: Fingerprint, needed: float, budget: float) -> list[str]:
+    """What is worth knowing beside the choices; `needed` are seconds."""
+    notes: list[str] = []
+    if needed > 60 * budget:
+        notes.append(
+            f"{duration(60 * budget)} is too little: the smallest plan takes {duration(needed)} here. Give more minutes, or "
+            "use a GPU."
+        )
+    if data.unreadable:
+        notes.append(
+            f"{data.unreadable} of {data.sample + data.unreadable} images looked at cannot be read; `data check` lists them."
+        )
+    if data.both_views >= 0.5 and config.model.views == 1:
+        notes.append(f"{data.both_views:.0%} of the breasts have several views: compare model.views=[1,2] in a further study.")
+    return notes
 
 
 def _folds(data: Fingerprint) -> tuple[int, str]:
