@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from core.model.classifier import Classifier
 from core.model.fusion import make_fusion
 from core.model.fusion_weights import load_fusion
 from core.model.limits import BuildLimits, building_within, check_options
+from core.model.skip_init import SkipInit
 from core.model.small_cnn import SmallCnn
 from core.model.stored import require_memory
 from core.model.weights.loading import load_weights, require_fit
@@ -54,12 +57,7 @@ def build_model(config: ModelConfig, *, limits: BuildLimits | None = None, copie
     """
     check_name(config.name)
     source = check_weights(config)
-    outlined = outline(config, limits)
-    size = sum(tensor.nbytes for tensor in (*outlined.parameters(), *outlined.buffers()))
-    try:
-        require_memory(copies * size, f"the weights of {config.name}" + (f" and {copies - 1} copies" if copies > 1 else ""))
-    except MemoryError as error:
-        raise BadConfig(f"model.name: {error}. Choose a smaller architecture, or smaller model.options") from error
+    _require_memory_for(outline(config, limits), copies)
     model = _network(config)
     load_weights(model, config, source)
     load_fusion(model, config)
@@ -68,6 +66,27 @@ def build_model(config: ModelConfig, *, limits: BuildLimits | None = None, copie
     if config.gradient_checkpointing:
         model.set_gradient_checkpointing(True)
     return model.train()
+
+
+def build_uninitialized(config: ModelConfig, outlined: Classifier) -> Classifier:
+    """The network that `config` describes and `outline` has outlined, in train mode. Its parameters have yet to be read from a
+    file: drawing random ones first takes longer than reading does. torch's random numbers go on as if it had not been made.
+
+    Raises:
+        BadConfig: an option that it refuses, or more weights than the memory that is free.
+    """
+    _require_memory_for(outlined)
+    with _random_numbers_untouched(), SkipInit():
+        return _network(config).train()
+
+
+def _require_memory_for(outlined: Classifier, copies: int = 1) -> None:
+    size = sum(tensor.nbytes for tensor in (*outlined.parameters(), *outlined.buffers()))
+    what = f"the weights of {outlined.name}" + (f" and {copies - 1} copies" if copies > 1 else "")
+    try:
+        require_memory(copies * size, what)
+    except MemoryError as error:
+        raise BadConfig(f"model.name: {error}. Choose a smaller architecture, or smaller model.options") from error
 
 
 def check_model(config: ModelConfig) -> Source:
@@ -98,12 +117,18 @@ def outline(config: ModelConfig, limits: BuildLimits | None = None) -> Classifie
     """
     check_name(config.name)
     check_options(config.options)
-    state = torch.get_rng_state()
     try:
-        with building_within(limits or BuildLimits()), torch.device("meta"):
+        with _random_numbers_untouched(), building_within(limits or BuildLimits()), torch.device("meta"), SkipInit():
             return _network(config)
     except MemoryError as error:  # tables that are made in any case
         raise BadConfig(f"model.options: {config.name} does not fit into the memory: choose smaller ones") from error
+
+
+@contextmanager
+def _random_numbers_untouched() -> Iterator[None]:
+    state = torch.get_rng_state()
+    try:
+        yield
     finally:
         torch.set_rng_state(state)
 

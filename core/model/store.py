@@ -27,7 +27,7 @@ from core.files.atomic import replace, replacing, write_text
 from core.files.safetensors_bytes import in_order
 from core.files.untrusted import open_regular
 from core.metrics.frozen import Frozen
-from core.model.build import build_model, outline
+from core.model.build import build_uninitialized, outline
 from core.model.card import (
     CARD,
     FORMAT,
@@ -166,8 +166,9 @@ def _network_of(
     # The weights are in hand: no need to find or check the ones that training started from.
     plain = described if isinstance(described, dict) else described.model_dump()
     config = ModelConfig.model_validate({**plain, "weights": "none", "gradient_checkpointing": False})
-    _compare(outline(config, limits), stored)
-    model = build_model(config, limits=limits)
+    outlined = outline(config, limits)
+    _compare(outlined, stored)
+    model = build_uninitialized(config, outlined)
     for name, target in model.state_dict().items():
         weights.read_into(prefix + name, target)
     return model
