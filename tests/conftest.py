@@ -20,13 +20,20 @@ settings.load_profile("lab")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`slow_but` is made `slow` where it applies. The tests that wait for a browser come first: at the end, one worker
-    would wait for them alone."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`slow_but` and `slow_for` are made `slow` where they apply. The tests that wait for a browser come first: at the end,
+    one worker would wait for them alone."""
+    unknown: dict[str, set[str]] = {}
     for item in items:
-        for mark in item.iter_markers("slow_but"):
-            if isinstance(item, pytest.Function) and item.callspec.id not in mark.args:
+        for mark in (*item.iter_markers("slow_but"), *item.iter_markers("slow_for")):
+            assert isinstance(item, pytest.Function)
+            case = item.callspec.id
+            unknown.setdefault(f"{item.location[0]}: {item.originalname} {mark.name}", set(mark.args)).discard(case)
+            if (case in mark.args) is (mark.name == "slow_for"):
                 item.add_marker(pytest.mark.slow)
+    wrong = [f"{where} names no case {sorted(cases)}" for where, cases in unknown.items() if cases]
+    if wrong and not any("::" in argument for argument in config.args):
+        raise pytest.UsageError("\n".join(wrong))
     items.sort(key=lambda item: "e2e" not in item.path.parts)
 
 

@@ -42,6 +42,7 @@ def waits_for(path: Path, known: set[str]) -> set[str]:
     return (found & known) - {module_name(path)}
 
 
+@pytest.mark.slow_for("training")
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_module_waits_for_itself_so_that_threads_can_import_side_by_side(package: str) -> None:
     files = list((CORE / package).rglob("*.py"))

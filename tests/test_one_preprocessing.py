@@ -38,6 +38,7 @@ def kind_of(path: str) -> str:
     return f"PNG {cv2.imread(path, cv2.IMREAD_UNCHANGED).dtype}"
 
 
+@pytest.mark.slow_but("default")
 @pytest.mark.parametrize(
     "recipe",
     [

@@ -77,6 +77,7 @@ def test_a_later_call_with_the_same_settings_goes_on(call: Callable[..., list[st
     assert call(FOLDS="0 1") == list(METHODS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "refused", "differs"),
     [

@@ -130,6 +130,7 @@ def test_an_unreadable_file_alone_raises(run: Path, tmp_path: Path) -> None:
         Predictor.from_run(run, device="cpu").predict(b"not an image")
 
 
+@pytest.mark.slow
 def test_a_score_at_the_threshold_is_malignant(run: Path, films: list[Path], tmp_path: Path) -> None:
     score = Predictor.from_run(run, device="cpu").predict(films[0]).score
     for threshold, decision in (

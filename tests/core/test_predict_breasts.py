@@ -265,6 +265,7 @@ class TestCommand:
         assert len(rows) == 1 and rows["view"].tolist() == ["CC+MLO"]
         main(["predict", str(run.path), *map(str, films), "--score-anyway", "--csv", str(table)])  # it may replace its own
 
+    @pytest.mark.slow
     def test_explain_writes_a_picture_a_view(
         self, run: Run, films: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

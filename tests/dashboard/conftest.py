@@ -32,6 +32,17 @@ def _components_found_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _scripts_compiled_once() -> Iterator[None]:
+    """Each AppTest compiles every page anew, and parses it for Streamlit's magic, which config.toml turns off: these tests run
+    in folders of their own, where it is not read."""
+    compiled = local_script_runner.ScriptCache()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_script_runner, "ScriptCache", lambda: compiled)
+        st.config.set_option("runner.magicEnabled", False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _looked_at_less_often() -> Iterator[None]:
     """AppTest asks a thousand times a second whether a script has ended, which takes a tenth of the processor time."""
     with pytest.MonkeyPatch.context() as patch:

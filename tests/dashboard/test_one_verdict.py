@@ -262,19 +262,7 @@ PLACES: dict[str, Callable[..., dict[str, Said]]] = {
 SCORING_ANYWAY = ("predict_many", "predict_prepared", "predict_cached", "command line", "Gradio tab", "Explain")
 
 
-@pytest.mark.slow_but(
-    "command line-True",
-    "evaluation-False",
-    "audit-False",
-    "report-False",
-    "Gradio tab-True",
-    "Explain-False",
-    "Preprocess-False",
-    "predict_many-True",
-    "Evaluate's images-False",
-    "predict_prepared-False",
-    "predict_cached-False",
-)
+@pytest.mark.slow_but("Evaluate's images-False", "Preprocess-False")
 @pytest.mark.parametrize(("place", "anyway"), [*((name, False) for name in PLACES), *((name, True) for name in SCORING_ANYWAY)])
 def test_every_place_gives_the_same_verdict(
     asked: SimpleNamespace, place: str, anyway: bool, capsys: pytest.CaptureFixture[str]
@@ -314,7 +302,7 @@ def by_view(asked: SimpleNamespace, tmp_path: Path) -> SimpleNamespace:
     return SimpleNamespace(run=asked.run, views=paths, paths=[*asked.paths, *map(str, paths.values())], predictor=predictor)
 
 
-@pytest.mark.slow_but("command line", "evaluation", "Gradio tab", "predict_many")
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_every_place_judges_an_image_at_the_threshold_of_its_view(
     by_view: SimpleNamespace, place: str, capsys: pytest.CaptureFixture[str]

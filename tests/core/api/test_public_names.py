@@ -26,6 +26,7 @@ def test_import_core_loads_no_library() -> None:
     assert loaded_after("import core; core.errors.LabError; dir(core)") == set()
 
 
+@pytest.mark.slow
 def test_what_needs_no_network_loads_no_torch_when_it_is_asked_for() -> None:
     names = ("load_image", "open_run", "train", "evaluate_run", "Run", "read_evaluation")
     packages = "import core.evaluate, core.model.card, core.runs, core.training"  # reading runs and metrics

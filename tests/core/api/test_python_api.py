@@ -112,6 +112,7 @@ def test_a_run_is_found_by_name_path_or_itself(lab: Path) -> None:
         core.open_run("second")
 
 
+@pytest.mark.slow
 def test_validation_is_evaluated_as_by_the_command_and_opens_nothing(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evaluation = core.evaluate_run("first", "validation")
     assert main(["evaluate", "first", "--split", "val", "--json"]) == 0
@@ -123,6 +124,7 @@ def test_validation_is_evaluated_as_by_the_command_and_opens_nothing(lab: Path, 
         core.evaluate_run("first", "tset")
 
 
+@pytest.mark.slow
 def test_an_evaluation_on_test_is_recorded_before_figures_are_given(
     lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def test_every_example_of_the_documentation_runs_and_shows_something(
     assert [each.where for each in accesses(run.path) if each.kind == "scored"] == ["Python"]
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_readme_run(small_lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     examples = blocks("README.md")
     assert len(examples) == 1

@@ -64,6 +64,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
     return run
 
 
+@pytest.mark.slow
 def test_table_verdict_and_notes_are_printed_and_what_was_left_out_is_named(run: Run, call: Call) -> None:
     (run.path.parent.parent / "7.png").write_bytes(b"no image")
     code, out, err = call("one", "--split", "val")

@@ -70,6 +70,7 @@ def test_prepared_images_are_counted_then_deleted_and_made_again(call: Call, lab
     assert len(list(images.rglob("*.npy"))) == scored < files
 
 
+@pytest.mark.slow
 def test_prepared_images_in_use_are_kept(call: Call, lab: Path) -> None:
     call("evaluate", "first", "--split", "val")
     files = sorted(cache_root().rglob("*.npy"))
@@ -93,6 +94,7 @@ def test_training_leaves_a_run_that_is_listed_with_its_figures(call: Call, lab: 
     assert (lab / "checkpoints/first/model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_evaluation_prints_figures_and_remembers_them(call: Call, lab: Path) -> None:
     code, out, _ = call("evaluate", "first", "--split", "val", "--json")
     figures = json.loads(out)
@@ -102,6 +104,7 @@ def test_evaluation_prints_figures_and_remembers_them(call: Call, lab: Path) -> 
     assert json.loads((lab / "checkpoints/first/evaluation.json").read_text(encoding="utf-8"))["val"]
 
 
+@pytest.mark.slow
 def test_prediction_is_the_same_number_as_in_the_evaluation(call: Call, lab: Path) -> None:
     call("evaluate", "first", "--split", "val")
     scored = pd.read_csv(lab / "checkpoints/first/predictions/val.csv").head(3)
@@ -122,6 +125,7 @@ def test_unreadable_file_is_listed_with_its_reason_and_the_others_are_scored(cal
     assert good["decision"] in {"benign", "malignant"}
 
 
+@pytest.mark.slow
 def test_one_result_is_written_as_a_page_that_replaces_nothing(call: Call, lab: Path, image: Path) -> None:
     file = lab / "data/demo" / image
     code, out, err = call("predict", "first", file, "--pdf", "result.pdf")
@@ -206,6 +210,7 @@ def test_explain_says_what_it_cannot_do(call: Call, lab: Path, image: Path, argu
     assert not (lab / "heat/none.png").exists()
 
 
+@pytest.mark.slow
 def test_frame_of_a_stack_is_scored_like_the_same_image_alone(call: Call, lab: Path) -> None:
     whole = cv2.ellipse(np.zeros((120, 90), np.uint8), (0, 60), (60, 48), 0, -90, 90, 200, -1)
     cv2.circle(whole, (25, 50), 12, 255, -1)
@@ -233,6 +238,7 @@ def test_inspect_tells_every_step_and_writes_the_model_input(call: Call, lab: Pa
     assert cv2.imread(str(lab / "steps/model-input.png"), cv2.IMREAD_UNCHANGED).shape == (64, 40)
 
 
+@pytest.mark.slow
 def test_import_and_check_of_a_folder(call: Call, lab: Path) -> None:
     rows = pd.read_csv(lab / "data/demo/manifest.csv", dtype=str)
     for row in rows.head(16).itertuples():
@@ -246,6 +252,7 @@ def test_import_and_check_of_a_folder(call: Call, lab: Path) -> None:
     assert not json.loads(out)["leakage"]
 
 
+@pytest.mark.slow
 def test_check_of_a_leaking_manifest_fails(call: Call, lab: Path) -> None:
     frame = pd.read_csv(lab / "data/demo/manifest.csv", dtype=str)
     frame["path"] = [str(lab / "data/demo" / path) for path in frame["path"]]

@@ -31,6 +31,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return run
 
 
+@pytest.mark.slow
 def test_an_import_states_splits_repairs_exclusions_and_what_is_not_known(call: Call, tmp_path: Path) -> None:
     dicom_tree(tmp_path / "set")
     code, out, err = call("data", "import", "auto", "set", "--out", "m.csv")

@@ -168,6 +168,7 @@ def test_two_runs_are_compared_in_pairs(lab: Path, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["figures"]["auc"]["difference"]["value"] == 0.0
 
 
+@pytest.mark.slow
 def test_figures_are_made_again_from_predictions_without_an_access(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "one", "--remake"]) != 0
     assert "not evaluated yet" in capsys.readouterr().err

@@ -54,6 +54,7 @@ def test_the_table_says_what_is_external_and_stands_beside_the_internal_test(lab
     assert "External test" in (lab / "checkpoints/one/report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_json_has_the_set_its_accesses_and_the_comparison(lab: Path, capsys) -> None:
     main(["evaluate", "one", "--yes"])
     capsys.readouterr()
@@ -101,6 +102,7 @@ def test_two_runs_are_compared_on_the_same_external_set(lab: Path, capsys) -> No
     assert "two against one, external-other, image level: 22 images in both" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_list_of_runs_names_external_tests_and_those_of_an_earlier_model(lab: Path, capsys) -> None:
     main(["evaluate", "one", "--manifest", "other/other.csv"])
     capsys.readouterr()

@@ -57,6 +57,7 @@ def found(lab: Path) -> list[tuple[str, str, int]]:
     return [(each.kind, each.where, each.images) for each in accesses(lab / "checkpoints" / "first")]
 
 
+@pytest.mark.slow
 def test_predict_scores_test_files_as_ever_and_records_them_once(call: Call, lab: Path) -> None:
     files = of_split(lab, "test")[:3]
     code, out, err = call("predict", "first", *files, of_split(lab, "val")[0], "--json")

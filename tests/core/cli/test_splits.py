@@ -49,6 +49,7 @@ def test_the_check_says_in_json_which_rows_and_paths_are_copies(manifest: Path, 
     )
 
 
+@pytest.mark.slow
 def test_the_repair_writes_another_manifest_and_says_what_moved(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = manifest.read_bytes()
     assert main(["data", "repair", "m.csv", "--out", "n.csv", "--json"]) == 0
@@ -61,6 +62,7 @@ def test_the_repair_writes_another_manifest_and_says_what_moved(manifest: Path, 
     assert "nothing was moved" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_baseline_prints_an_auc_or_why_there_is_none(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     once = pd.read_csv(manifest).assign(collection=["a"] * 4 + ["b"] * 4 + ["a"] * 4)
     frame = pd.concat([once] * 4).assign(

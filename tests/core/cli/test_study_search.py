@@ -27,6 +27,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_search_goes_from_the_ranges_to_the_comparison_of_the_best_settings(
     lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -48,6 +49,7 @@ def test_a_search_goes_from_the_ranges_to_the_comparison_of_the_best_settings(
         assert search["best"] in (1, 2, 3)
 
 
+@pytest.mark.slow_for("arguments0---trials is about a search")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -172,6 +172,7 @@ def test_reading_ahead_is_bounded_and_ends_with_the_iterator(material, monkeypat
     assert own_threads() == []
 
 
+@pytest.mark.slow
 def test_an_abandoned_iterator_leaves_no_thread(material) -> None:
     frame, cache = material
     found = batches(frame, cache, RECIPE, batch_size=2, augmentation=None, seed=0, epoch=0)

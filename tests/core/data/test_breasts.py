@@ -119,6 +119,7 @@ class TestBatches:
         settings: dict = {"batch_size": 4, "augmentation": None, "seed": 1, "epoch": 1, "breasts": breasts_of(frame)} | changes
         return list(batches(frame, cache, cache.recipe, **settings))
 
+    @pytest.mark.slow
     def test_each_breast_comes_once_with_all_its_images(self, frame: pd.DataFrame, cache: PreparedCache) -> None:
         breasts = breasts_of(frame)
         found = self.epoch(frame, cache)
@@ -149,6 +150,7 @@ class TestBatches:
             for name in vars(one).keys() - {"lesions"}:
                 assert torch.equal(getattr(one, name), getattr(two, name)), name
 
+    @pytest.mark.slow
     def test_images_of_a_breast_are_mirrored_alike_and_otherwise_augmented_apart(
         self, frame: pd.DataFrame, cache: PreparedCache
     ) -> None:

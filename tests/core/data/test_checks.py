@@ -59,6 +59,7 @@ def kinds(report: CheckReport) -> list[str]:
     return sorted({problem.kind for problem in report.problems})
 
 
+@pytest.mark.slow
 def test_a_sound_set_is_ok(frame: pd.DataFrame) -> None:
     seen: list[tuple[int, int]] = []
     report = check_manifest(frame, progress=lambda *at: seen.append(at))
@@ -69,6 +70,7 @@ def test_a_sound_set_is_ok(frame: pd.DataFrame) -> None:
     assert report.counts["images"].tolist()[:3] == [40, 40, 40]
 
 
+@pytest.mark.slow
 def test_missing_and_unreadable_files_are_named_but_a_training_can_go_on_without(frame: pd.DataFrame) -> None:
     Path(frame["path"].iloc[3]).unlink()
     Path(frame["path"].iloc[5]).write_bytes(b"text")
@@ -252,6 +254,7 @@ def test_patients_of_one_label_with_fewer_images_are_said_but_do_not_forbid_trai
     assert kinds(check_manifest(nobody)) == ["patients_unknown"]
 
 
+@pytest.mark.slow
 def test_a_collection_that_tells_the_label_is_found_but_does_not_forbid_training(frame: pd.DataFrame) -> None:
     told = frame.assign(collection=["films" if label == "malignant" else "digital" for label in frame["label"]])
     report = check_manifest(told)

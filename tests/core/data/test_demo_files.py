@@ -42,6 +42,7 @@ def _grey() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 4096, (40, 30)).astype(np.uint16)
 
 
+@pytest.mark.slow
 def test_a_set_has_four_views_of_every_patient_and_says_it_is_synthetic(small_set: Path) -> None:
     frame = read_manifest(small_set)
     assert len(frame) == 32
@@ -53,11 +54,13 @@ def test_a_set_has_four_views_of_every_patient_and_says_it_is_synthetic(small_se
     assert all("DEMO-" in path for path in frame["path"])
 
 
+@pytest.mark.slow
 def test_the_manifest_holds_relative_paths_so_that_the_folder_can_move(small_set: Path) -> None:
     lines = small_set.read_text(encoding="utf-8").splitlines()
     assert all(line.startswith("images/DEMO-") for line in lines[1:])
 
 
+@pytest.mark.slow
 def test_every_image_is_readable_and_its_boxes_lie_on_the_breast(small_set: Path) -> None:
     for _, row in read_manifest(small_set).iterrows():
         mammogram = read(Path(row["path"]))
@@ -149,7 +152,7 @@ def test_a_finished_set_is_left_alone_and_another_seed_replaces_it(tmp_path: Pat
     }
 
 
-@pytest.mark.slow_but("the manifest")
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["an image", "the manifest", "the identity"])
 def test_a_set_with_something_missing_is_made_again(tmp_path: Path, loss: str) -> None:
     manifest = make_demo(tmp_path, patients=2, seed=1, rows=100)

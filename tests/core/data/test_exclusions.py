@@ -63,6 +63,7 @@ def test_a_column_of_truth_values_excludes_what_is_true() -> None:
     assert left_out_notes(frame)[0].startswith("2 images are excluded by hand")
 
 
+@pytest.mark.slow
 def test_the_check_passes_over_what_is_excluded_and_says_so(manifest: Path) -> None:
     frame = read_manifest(manifest).assign(split=["train", "test", *["train"] * 20, "test", "test"])
     (manifest.parent / "p01_CC.png").write_bytes(b"no image")

@@ -53,6 +53,7 @@ def manifest_of(folder: Path) -> pd.DataFrame:
     return read_manifest(folder / "m.csv")
 
 
+@pytest.mark.slow
 def test_a_check_reads_no_file_that_the_import_has_read(folder: Path, read: list[str]) -> None:
     frame = manifest_of(folder)
     assert len(read) == 13
@@ -67,6 +68,7 @@ def test_a_check_reads_no_file_that_the_import_has_read(folder: Path, read: list
     assert read == []
 
 
+@pytest.mark.slow
 def test_a_check_after_an_import_by_headers_reads_everything_once(folder: Path, read: list[str]) -> None:
     frame = import_data("folder", folder, verify="header").frame
     assert read == []
@@ -75,6 +77,7 @@ def test_a_check_after_an_import_by_headers_reads_everything_once(folder: Path, 
     assert len(read) == len(frame)
 
 
+@pytest.mark.slow_for("True")
 @pytest.mark.parametrize("keep_time", [False, True])
 def test_a_file_that_has_changed_is_read_again(folder: Path, read: list[str], keep_time: bool) -> None:
     frame = manifest_of(folder)
@@ -92,6 +95,7 @@ def test_a_file_that_has_changed_is_read_again(folder: Path, read: list[str], ke
     assert read == [path.name] and problems[0].kind == "unreadable"
 
 
+@pytest.mark.slow
 def test_another_file_under_the_same_name_is_read_and_a_missing_one_is_missing(folder: Path, read: list[str]) -> None:
     frame = manifest_of(folder)
     first, second, third = (Path(frame["path"].iloc[row]) for row in (0, 1, 2))
@@ -105,6 +109,7 @@ def test_another_file_under_the_same_name_is_read_and_a_missing_one_is_missing(f
     assert sorted(read) == sorted([first.name, second.name, third.name])
 
 
+@pytest.mark.slow
 def test_another_program_looks_again(folder: Path, read: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     frame = manifest_of(folder)
     monkeypatch.setattr(file_inspection, "program", lambda: "another")
@@ -113,7 +118,7 @@ def test_another_program_looks_again(folder: Path, read: list[str], monkeypatch:
     assert len(read) == len(frame)
 
 
-@pytest.mark.slow_but("no database")
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + b"\0" * 200])
 def test_a_damaged_file_of_looks_costs_nothing_but_time(folder: Path, content: bytes) -> None:
     frame = manifest_of(folder)
@@ -122,7 +127,7 @@ def test_a_damaged_file_of_looks_costs_nothing_but_time(folder: Path, content: b
     assert check_manifest(frame).problems == expected
 
 
-@pytest.mark.slow_but("{}x", '{"content_hash": 7}')
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["[]", "{}x", '{"content_hash": 7}', '{"other": ""}', "null"])
 def test_a_kept_look_of_another_shape_is_looked_at_again(folder: Path, kept: str, read: list[str]) -> None:
     frame = manifest_of(folder)
@@ -134,6 +139,7 @@ def test_a_kept_look_of_another_shape_is_looked_at_again(folder: Path, kept: str
     assert len(read) == len(frame)
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_kept_everything_still_works(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def report(request: pytest.FixtureRequest, tmp_path: Path) -> ImportReport:
     return import_data("cbis-ddsm", tree)
 
 
+@pytest.mark.slow_for("nbia")
 def test_films_labels_patients_and_lesions_are_right_in_every_form(report: ImportReport) -> None:
     films = by_film(report.frame)
     assert sorted(films) == [
@@ -50,6 +51,7 @@ def test_films_labels_patients_and_lesions_are_right_in_every_form(report: Impor
             assert lesion.box == pytest.approx((8, 12, 16, 24), abs=1.5) and lesion.size == (64, 48)
 
 
+@pytest.mark.slow_for("nbia")
 def test_no_patient_is_on_two_sides_and_the_repair_is_counted(report: ImportReport) -> None:
     splits = report.frame.groupby("patient_id")["split"].agg(set).to_dict()
     assert splits == {"cbis-ddsm:P_00001": {"train"}, "cbis-ddsm:P_00016": {"train"}, "cbis-ddsm:P_00038": {"test"}}
@@ -64,7 +66,7 @@ def test_no_patient_is_on_two_sides_and_the_repair_is_counted(report: ImportRepo
     assert any("1 film in both the mass and the calcification table" in text for text in report.repairs)
 
 
-@pytest.mark.slow_but("flat", "jpeg")
+@pytest.mark.slow_but("jpeg")
 def test_every_file_and_row_left_out_has_its_reason(report: ImportReport) -> None:
     reasons = {Path(what).name: reason for what, reason in report.rejected}
     assert "no image in the folder" in reasons["Calc-Test_P_00038_LEFT_MLO"]
@@ -73,6 +75,7 @@ def test_every_file_and_row_left_out_has_its_reason(report: ImportReport) -> Non
     assert len(report.rejected) == 2
 
 
+@pytest.mark.slow
 def test_the_manifest_is_read_back_with_its_masks(tmp_path: Path) -> None:
     frame = import_data("cbis-ddsm", dicom_tree(tmp_path / "set")).frame
     write_manifest(frame, tmp_path / "set" / "m.csv")
@@ -82,6 +85,7 @@ def test_the_manifest_is_read_back_with_its_masks(tmp_path: Path) -> None:
         assert all((Path(row["path"]).parent / lesion.mask).is_file() for lesion in lesions_of(row))
 
 
+@pytest.mark.slow
 def test_bits_decide_where_folders_and_headers_lie(tmp_path: Path) -> None:
     report = import_data("cbis-ddsm", dicom_tree(tmp_path, lie=True))
     for row in by_film(report.frame).values():
@@ -96,6 +100,7 @@ def test_a_mask_of_another_shape_than_the_film_is_kept_and_marked(tmp_path: Path
     assert len(marked) == 1 and marked[0].type == "mass" and any("1 mask has another shape" in note for note in report.notes)
 
 
+@pytest.mark.slow
 def test_the_raw_official_split_warns_of_its_leakage(tmp_path: Path) -> None:
     report = import_data("cbis-ddsm", dicom_tree(tmp_path), split="official")
     films = by_film(report.frame)
@@ -108,11 +113,13 @@ def test_the_raw_official_split_warns_of_its_leakage(tmp_path: Path) -> None:
     assert set(import_data("cbis-ddsm", tmp_path, split="none").frame["split"]) == {""}
 
 
+@pytest.mark.slow
 def test_benign_without_callback_can_be_left_unlabelled(tmp_path: Path) -> None:
     frame = import_data("cbis-ddsm", dicom_tree(tmp_path), rule="pathology-without-callback").frame
     assert by_film(frame)["P_00001 L MLO"].label == "" and (frame["label"] == "").sum() == 1
 
 
+@pytest.mark.slow
 def test_parts_of_the_tables(tmp_path: Path) -> None:
     dicom_tree(tmp_path)
     mass = import_data("cbis-ddsm", tmp_path, lesions="mass").frame
@@ -122,6 +129,7 @@ def test_parts_of_the_tables(tmp_path: Path) -> None:
     assert set(crops["patient_id"]) == {"cbis-ddsm:P_00001", "cbis-ddsm:P_00016", "cbis-ddsm:P_00038"}
 
 
+@pytest.mark.slow
 def test_tables_that_were_saved_again_under_other_names_are_read(tmp_path: Path) -> None:
     dicom_tree(tmp_path, "classical")
     for table in tmp_path.glob("*.csv"):
@@ -151,6 +159,7 @@ def test_nbia_folders_are_found_by_its_own_list_too(tmp_path: Path) -> None:
     assert len(import_data("cbis-ddsm", tmp_path).frame) == 6
 
 
+@pytest.mark.slow
 def test_rows_that_cannot_be_read_are_left_out_by_line(tmp_path: Path) -> None:
     dicom_tree(tmp_path)
     table = tmp_path / "mass_case_description_train_set.csv"
@@ -162,6 +171,7 @@ def test_rows_that_cannot_be_read_are_left_out_by_line(tmp_path: Path) -> None:
         import_data("cbis-ddsm", tmp_path / "CBIS-DDSM")
 
 
+@pytest.mark.slow
 def test_it_is_recognised_by_its_tables(tmp_path: Path) -> None:
     report = import_data("auto", dicom_tree(tmp_path))
     assert report.notes[0].startswith("recognised as cbis-ddsm: case tables of CBIS-DDSM: calc_case_description_test_set.csv")

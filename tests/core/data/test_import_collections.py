@@ -257,6 +257,7 @@ def test_inbreast_outlines_outside_are_dropped_and_odd_names_explained(tmp_path:
 # ---------------------------------------------------------------- VinDr-Mammo
 
 
+@pytest.mark.slow_for("form0-1")
 @pytest.mark.parametrize(
     ("form", "scale"),
     [({}, 1), ({"suffix": ".png", "flat": True}, 1), ({"suffix": ".png", "shape": (96, 128)}, 2), ({"suffix": ".jpg"}, 1)],
@@ -282,6 +283,7 @@ def test_vindr_rows_are_images_and_boxes_follow_their_size(tmp_path: Path, form:
     assert set(frame["split_official"]) == {"training", "test"} and set(frame["official_split"]) == {"true"}
 
 
+@pytest.mark.slow
 def test_vindr_labels_are_of_the_breast_and_rules_change_them(tmp_path: Path) -> None:
     tree = trees.vindr(tmp_path)
     report = import_data("vindr", tree)
@@ -298,6 +300,7 @@ def test_vindr_labels_are_of_the_breast_and_rules_change_them(tmp_path: Path) ->
     assert rules["birads-only-5"] == {"benign": 11}
 
 
+@pytest.mark.slow
 def test_vindr_needs_only_one_of_its_tables(tmp_path: Path) -> None:
     tree = trees.vindr(tmp_path)
     (tree / "finding_annotations.csv").unlink()
@@ -310,6 +313,7 @@ def test_vindr_needs_only_one_of_its_tables(tmp_path: Path) -> None:
     assert len(import_data("vindr", tree).frame) == 11
 
 
+@pytest.mark.slow
 def test_vindr_rows_that_contradict_each_other_are_told(tmp_path: Path) -> None:
     tree = trees.vindr(tmp_path)
     table = tree / "breast-level_annotations.csv"
@@ -330,6 +334,7 @@ def test_vindr_rows_that_contradict_each_other_are_told(tmp_path: Path) -> None:
     assert said.count("breast-level_annotations.csv line") == 4 and said.count("the same image as a row above") == 4
 
 
+@pytest.mark.slow
 def test_vindr_boxes_without_extent_are_counted(tmp_path: Path) -> None:
     tree = trees.vindr(tmp_path)
     table = tree / "finding_annotations.csv"
@@ -393,6 +398,7 @@ def test_cmmd_labels_are_of_a_breast(tmp_path: Path, table: str) -> None:
     assert any("the part tells the label (33 % malignant in D1, 100 % malignant in D2)" in note for note in report.notes)
 
 
+@pytest.mark.slow
 def test_cmmd_patients_come_from_the_header_where_folders_are_uids(tmp_path: Path) -> None:
     tree = trees.cmmd(tmp_path)
     for number, folder in enumerate(sorted((tree / "CMMD").iterdir())):
@@ -460,6 +466,7 @@ def test_huang_lin_copies_are_one_image_and_nothing_is_counted_twice(tmp_path: P
     assert without_patient(frame).tolist() == unknown.tolist()
 
 
+@pytest.mark.slow
 def test_huang_lin_all_copies_share_a_patient(tmp_path: Path) -> None:
     tree = trees.huang_lin(tmp_path / "set")
     report = import_data("huang-lin", tree, copies="all", inbreast=trees.inbreast(tmp_path / "inbreast"))
@@ -505,6 +512,7 @@ def test_mini_ddsm_cancer_is_of_the_side_with_an_outline(tmp_path: Path) -> None
 # ---------------------------------------------------------------- EMBED
 
 
+@pytest.mark.slow
 def test_embed_findings_belong_to_their_own_breast(tmp_path: Path) -> None:
     report = import_data("embed", trees.embed(tmp_path))
     assert labels(report) == {

@@ -127,6 +127,7 @@ def test_too_few_patients_says_which_label_and_what_to_do() -> None:
     assert set(assign_splits(frame, 0.2, 0.0, 0)["split"]) == {"train", "val"}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80)
 @given(_patients, st.lists(st.sampled_from(["train", "val", "test"]), min_size=200, max_size=200))
 def test_leakage_is_found_exactly_when_a_patient_is_in_two_splits(patients, splits) -> None:

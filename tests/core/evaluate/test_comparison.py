@@ -72,7 +72,7 @@ def test_figures_are_those_of_the_metrics_on_the_same_rows(first: FakeRun) -> No
     assert (found.images, found.only_first, found.only_second, found.thresholds) == (28, 0, 0, (0.5, 0.25))
 
 
-@pytest.mark.slow_but("breast-14-limits0")
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "rows", "limits"), [("breast", 14, (0.5, 0.3)), ("patient", 14, (0.5, 0.35))])
 def test_levels_are_compared_at_their_own_thresholds(first: FakeRun, level, rows: int, limits: tuple) -> None:
     found = compare(first, other_run(first), level=level)
@@ -100,7 +100,7 @@ def test_images_that_only_one_run_has_are_counted_and_left_out(first: FakeRun) -
     assert found.matching == "24 images in both (4 only in first: left out)"
 
 
-@pytest.mark.slow_but("train")
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_run_that_learned_from_the_others_test_patients_is_refused(first: FakeRun, split: str) -> None:
     second = other_run(
@@ -125,13 +125,14 @@ def test_identical_files_under_another_name_are_found(first: FakeRun) -> None:
         compare(first, second)
 
 
+@pytest.mark.slow
 def test_other_labels_of_the_same_images_are_refused(first: FakeRun) -> None:
     second = other_run(first, lambda rows: rows.assign(label=rows["label"].where(rows["patient_id"] != "test-0", "malignant")))
     with pytest.raises(NotEnoughData, match="disagree"):
         compare(first, second)
 
 
-@pytest.mark.slow_but("changed1-trained on")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "words"),
     [({"threshold": 0.6}, "threshold has been chosen again"), ({"weights_sha256": "ef" * 32}, "trained on")],

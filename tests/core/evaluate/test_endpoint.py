@@ -28,6 +28,7 @@ def open_test_set(run: Run):
     return evaluate(run, "test", predictor=FakePredictor(run.model_card()))
 
 
+@pytest.mark.slow
 def test_the_last_declaration_before_the_opening_is_the_endpoint_and_later_ones_are_changes(run: Run) -> None:
     assert read_declared(run.path).endpoint is None
     declare(run, "auc", "image")

@@ -31,6 +31,7 @@ def edit_manifest(run: FakeRun, change) -> None:
     change(frame).to_csv(run.path / "manifest.csv", index=False)
 
 
+@pytest.mark.slow
 def test_every_image_of_the_split_has_one_row_in_the_order_of_the_manifest(run: FakeRun) -> None:
     evaluation = evaluate(run, "test", predictor=predictor_of(run))
     written = pd.read_csv(run.path / "predictions" / "test.csv", dtype={"patient_id": str})
@@ -51,7 +52,7 @@ def test_the_threshold_is_the_models_and_not_chosen_again(run: FakeRun) -> None:
     assert evaluation.summary.counts.tp + evaluation.summary.counts.fp == called.sum()
 
 
-@pytest.mark.slow_but("running")
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["running", "paused"])
 def test_the_test_set_stays_closed_while_the_run_is_being_trained(run: FakeRun, state: str) -> None:
     run.state = state
@@ -61,6 +62,7 @@ def test_the_test_set_stays_closed_while_the_run_is_being_trained(run: FakeRun, 
     assert evaluate(run, "val", predictor=predictor_of(run)).images == 28
 
 
+@pytest.mark.slow
 def test_openings_are_counted_per_split_and_survive_the_process(run: FakeRun) -> None:
     for expected in (1, 2, 3):
         assert evaluate(run, "test", predictor=predictor_of(run)).evaluations == expected
@@ -78,6 +80,7 @@ def test_json_has_every_figure_as_an_object_even_without_a_value(tmp_path: Path)
     assert entry["levels"]["patient"]["counts"]["tp"] >= 0
 
 
+@pytest.mark.slow
 def test_what_was_written_is_read_back_equal(run: FakeRun) -> None:
     assert read_evaluation(run, "test") is None
     evaluation = evaluate(run, "test", predictor=predictor_of(run))
@@ -87,6 +90,7 @@ def test_what_was_written_is_read_back_equal(run: FakeRun) -> None:
     assert again.levels == evaluation.levels
 
 
+@pytest.mark.slow
 def test_figures_follow_from_the_file_alone(run: FakeRun) -> None:
     """Whoever reads predictions/test.csv gets exactly the counts that were reported, rounded scores or not."""
     run.card["threshold"] = float(np.float32(0.4711112))
@@ -111,6 +115,7 @@ def test_unknown_sides_leave_the_breast_level_as_a_note(run: FakeRun) -> None:
     assert "laterality" in evaluate(run, "test", predictor=predictor_of(run)).levels["breast"]
 
 
+@pytest.mark.slow
 def test_unreadable_and_missing_images_are_left_out_and_listed(run: FakeRun) -> None:
     paths = run.manifest().query("split == 'test'")["path"].tolist()
     Path(paths[0]).write_bytes(b"not an image")
@@ -123,6 +128,7 @@ def test_unreadable_and_missing_images_are_left_out_and_listed(run: FakeRun) -> 
     assert read_evaluation(run, "test").excluded == evaluation.excluded
 
 
+@pytest.mark.slow
 def test_an_image_that_was_exchanged_since_the_split_is_left_out(run: FakeRun) -> None:
     paths = run.manifest().query("split == 'test'")["path"].tolist()
     Path(paths[0]).write_bytes(Path(paths[3]).read_bytes())
@@ -130,6 +136,7 @@ def test_an_image_that_was_exchanged_since_the_split_is_left_out(run: FakeRun) -
     assert [(item.path, "changed" in item.reason) for item in evaluation.excluded] == [(paths[0], True)]
 
 
+@pytest.mark.slow
 def test_a_hash_of_another_kind_is_not_compared(run: FakeRun) -> None:
     edit_manifest(run, lambda frame: frame.assign(content_hash=[f"md5-{i}" for i in range(len(frame))]))
     assert not evaluate(run, "test", predictor=predictor_of(run)).excluded
@@ -209,6 +216,7 @@ def test_patients_named_na_or_with_leading_zeros_stay_apart(run: FakeRun) -> Non
     assert {"NA", "007", "7"} <= set(read_predictions(run, "test")["patient_id"])
 
 
+@pytest.mark.slow_for("manifest")
 @pytest.mark.parametrize("where", ["card", "manifest"])
 def test_synthetic_is_carried_on(tmp_path: Path, where: str) -> None:
     run = make_run(tmp_path / "run", extra={"synthetic": True} if where == "manifest" else None, synthetic=where == "card")

@@ -49,6 +49,7 @@ def change_manifest(run: FakeRun, change) -> None:
 # ---------------------------------------------------------------- metadata
 
 
+@pytest.mark.slow
 def test_predictions_say_what_the_files_and_the_manifest_tell(run: FakeRun) -> None:
     change_manifest(
         run, lambda frame: frame.assign(age=[str(40 + i) for i in range(len(frame))], scanner="A", density="", note="x")
@@ -73,6 +74,7 @@ def test_inverted_images_and_labels_are_found_in_the_pixels(run: FakeRun) -> Non
     assert found["burned_in"].tolist()[:3] == ["no", "yes", "no"]
 
 
+@pytest.mark.slow
 def test_folders_named_after_label_split_or_patient_tell_nothing(run: FakeRun) -> None:
     def move(frame: pd.DataFrame) -> pd.DataFrame:
         for index, row in frame.iterrows():
@@ -98,6 +100,7 @@ def test_what_is_known_of_cancers_only_is_left_out_of_benign_rows(run: FakeRun) 
 # ---------------------------------------------------------------- levels
 
 
+@pytest.mark.slow
 def test_each_level_keeps_its_own_threshold(run: FakeRun) -> None:
     run.card |= {"threshold": 0.5, "thresholds": {"breast": 0.3, "patient": 0.7}}
     levels = scored(run).levels
@@ -169,6 +172,7 @@ def test_too_few_patients_leave_notes_instead_of_numbers(tmp_path: Path) -> None
     assert all(isinstance(row.auc, str) for row in found.subgroups)
 
 
+@pytest.mark.slow
 def test_nothing_is_frozen_by_looking(run: FakeRun) -> None:
     before = (run.path / "model.json").read_bytes()
     for split in ("val", "test"):
@@ -277,6 +281,7 @@ def test_no_probability_is_shown_where_everybodys_prevalence_would_be_better(run
     assert "no better than predicting the share of malignant for every image" in report.no_probability
 
 
+@pytest.mark.slow
 def test_figures_are_made_again_without_scoring_or_opening_anything(run: FakeRun) -> None:
     scored(run, "val")
     first = scored(run)

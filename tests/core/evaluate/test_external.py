@@ -66,6 +66,7 @@ def test_every_row_is_scored_with_the_frozen_model_and_stored_under_its_name(run
     assert title_of(found) == "other (24 images of 12 patients)"
 
 
+@pytest.mark.slow
 def test_a_set_of_several_collections_is_titled_by_all_of_them(run: FakeRun, rows, tmp_path: Path) -> None:
     for row in rows[:4]:
         row["collection"] = "cmmd"
@@ -181,6 +182,7 @@ def test_what_could_not_be_compared_is_said(run: FakeRun, rows, tmp_path: Path) 
 # ---------------------------------------------------------------- rows that cannot count
 
 
+@pytest.mark.slow
 def test_images_without_a_label_are_scored_and_in_no_metric(run: FakeRun, rows, tmp_path: Path) -> None:
     for row in rows[:3]:
         row["label"] = ""
@@ -252,6 +254,7 @@ def test_a_split_of_another_name_is_no_file(run: FakeRun) -> None:
         read_evaluation(run, "../../x")
 
 
+@pytest.mark.slow
 def test_copies_of_the_runs_pictures_are_left_out_whatever_they_are_called(run: FakeRun, rows, tmp_path: Path) -> None:
     ours, picture = run.manifest(), textured_breast(3)
     trained = Path(ours.loc[ours["split"] == "train", "path"].iloc[0])
@@ -280,6 +283,7 @@ def test_copies_of_the_runs_pictures_are_left_out_whatever_they_are_called(run: 
 # ---------------------------------------------------------------- accesses
 
 
+@pytest.mark.slow
 def test_accesses_are_counted_for_the_set_and_not_for_the_runs_own_test_set(run: FakeRun, rows, tmp_path: Path) -> None:
     found = scored_on(run, rows, tmp_path, where="Evaluate")
     evaluate(run, "test", predictor=FakePredictor(run.card))
@@ -314,6 +318,7 @@ def test_an_external_test_is_an_access_for_a_run_that_has_these_images_in_its_te
     assert [(each.run, each.external) for each in accesses(other.path)] == [("first", SPLIT)]
 
 
+@pytest.mark.slow
 def test_a_threshold_chosen_afterwards_is_refused_or_written_down(tmp_path: Path) -> None:
     run = make_saved_run(tmp_path / "runs" / "saved")
     saved_on(run, tmp_path)

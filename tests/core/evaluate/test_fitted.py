@@ -62,6 +62,7 @@ def test_calibrations_beside_the_frozen_one_are_fitted_on_the_same_images(run: F
     assert report.summaries["isotonic"].brier.value == pytest.approx(brier)
 
 
+@pytest.mark.slow
 def test_scores_of_other_weights_or_of_nobody_are_not_taken(run: FakeRun) -> None:
     evaluate(run, "val", predictor=Refusing(run.card))
     run.card |= {"weights_sha256": "0" * 64}

@@ -148,6 +148,7 @@ def with_columns(run: FakeRun) -> None:
     frame.to_csv(run.path / "manifest.csv", index=False)
 
 
+@pytest.mark.slow
 def test_further_columns_are_audited_and_kept_with_the_evaluation(run: FakeRun) -> None:
     with_columns(run)
     evaluation = scored(run)
@@ -159,6 +160,7 @@ def test_further_columns_are_audited_and_kept_with_the_evaluation(run: FakeRun) 
     assert [each["name"] for each in evaluation.to_dict()["further"]] == ["paddle", "pathology", "thickness"]
 
 
+@pytest.mark.slow
 def test_named_columns_make_subgroups_and_omnibus_tests_numbers_in_thirds(run: FakeRun) -> None:
     with_columns(run)
     settings = EvaluationConfig(bootstrap_samples=100, numeric_columns=("thickness",), category_columns=("paddle",))

@@ -160,6 +160,7 @@ def test_another_collection_is_judged_by_breast_also_without_labels(runs: Runs, 
     assert found.external is not None and found.external.unlabelled == (other["patient_id"] == "xp03").sum()
 
 
+@pytest.mark.slow
 def test_the_commands_tell_of_breasts(runs: Runs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["evaluate", str(runs.two.path), "--split", "val", "--full"]) == 0
     told = capsys.readouterr().out

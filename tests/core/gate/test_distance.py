@@ -203,6 +203,7 @@ def test_figures_of_any_picture_are_finite() -> None:
             assert found.shape == (COUNT,) and np.isfinite(found).all()
 
 
+@pytest.mark.slow
 def test_the_same_breast_darker_is_not_far_and_a_photograph_like_picture_is() -> None:
     rng = np.random.default_rng(3)
 

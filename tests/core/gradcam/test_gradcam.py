@@ -82,7 +82,7 @@ def test_benign_evidence_is_the_opposite() -> None:
     assert heat.values[44, 12] == 0.0 and heat.values[5, 40] > 0.9
 
 
-@pytest.mark.slow_but("small_cnn", "densenet121", "vit_tiny_patch16_224")
+@pytest.mark.slow_but("small_cnn", "vit_tiny_patch16_224")
 @pytest.mark.parametrize("name", ["small_cnn", "efficientnet_b0", "densenet121", "vit_tiny_patch16_224"])
 def test_the_map_is_that_of_the_formula(name: str, pixels: NDArray[np.uint8]) -> None:
     """Against Grad-CAM written out with autograd alone."""
@@ -321,11 +321,10 @@ def test_map_of_the_small_network_adds_up_to_its_logit() -> None:
 
 
 @pytest.mark.slow_but(
-    "small_cnn-gradcam-GradCAM",
     "small_cnn-gradcam++-GradCAMPlusPlus",
+    "small_cnn-gradcam-GradCAM",
     "small_cnn-hirescam-HiResCAM",
     "small_cnn-layercam-LayerCAM",
-    "resnet18-gradcam++-GradCAMPlusPlus",
 )
 @pytest.mark.parametrize(
     ("method", "package"),
@@ -356,7 +355,7 @@ def test_eigencam_is_the_package_s_up_to_its_sign() -> None:
         np.testing.assert_allclose(eigen_cam(features), expected, atol=1e-4)
 
 
-@pytest.mark.slow_but("small_cnn-malignant")
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["malignant", pytest.param("benign", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["small_cnn", pytest.param("resnet18", marks=pytest.mark.slow), "vit_tiny_patch16_224"])
 def test_score_cam_over_all_feature_maps_is_the_package_s(name: str, target: str, pixels: NDArray[np.uint8]) -> None:
@@ -430,7 +429,7 @@ def test_others_may_use_the_model_while_score_cam_is_at_work(model: Classifier, 
     assert len(free) > 2 and all(free)
 
 
-@pytest.mark.slow_but("small_cnn", "resnet18", "convnext_atto")
+@pytest.mark.slow_but("small_cnn")
 @pytest.mark.parametrize(
     "name", ["small_cnn", "mobilenetv2_100", "resnet18", "densenet121", "convnext_atto", "vit_tiny_patch16_224"]
 )
@@ -449,6 +448,7 @@ def test_every_layer_offered_gives_a_map_of_the_size_that_is_said(name: str) -> 
     assert layers(model) == [choice.name for choice in layer_choices(model)]
 
 
+@pytest.mark.slow
 def test_layers_are_said_in_plain_words() -> None:
     model = build_model(ModelConfig(weights="none", name="resnet18"))
     assert [choice.title for choice in layer_choices(model, (224, 160))] == [
@@ -466,6 +466,7 @@ def test_describing_layers_leaves_no_trace(model: Classifier) -> None:
     assert model.training and not any(module._forward_hooks for module in model.modules())
 
 
+@pytest.mark.slow_but("small_cnn-unfit0")
 @pytest.mark.parametrize(
     ("name", "unfit"),
     [

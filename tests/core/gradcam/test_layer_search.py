@@ -81,7 +81,7 @@ def test_a_map_lies_over_the_image_when_it_is_shrunk_the_same_either_way() -> No
     assert lies_over(14, 8, (224, 128)) and lies_over(15, 9, (225, 130)) and not lies_over(197, 19, (224, 224))
 
 
-@pytest.mark.slow_but("xcit_nano_12_p16_224-blocks.11.norm1-size1", "fastvit_t8-final_conv-size0")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layer", "size"),
     [
@@ -101,6 +101,7 @@ def test_families_without_an_entry_are_explained_from_their_last_spatial_layer(
     assert heat.layer == layer and heat.values.shape == size and min(heat.cells) > 1
 
 
+@pytest.mark.slow
 def test_an_image_that_a_network_cannot_take_is_refused_in_words() -> None:
     from core.errors import BadConfig
 

@@ -206,6 +206,7 @@ def test_another_method_joins_and_nothing_is_computed_twice(
     assert audit(run, predictor, methods=("gradcam",)) == both, "nothing is left to do"
 
 
+@pytest.mark.slow
 def test_an_audit_cut_short_goes_on_where_it_was(run: FakeRun, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = audit(run, predictor)
     audit_path(run, "val").unlink()
@@ -234,7 +235,7 @@ def test_an_audit_cut_short_goes_on_where_it_was(run: FakeRun, predictor: Predic
     assert len(asked) == 28 - 9
 
 
-@pytest.mark.slow_but("weights")
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["weights", "settings", "rows"])
 def test_an_audit_of_something_else_is_not_kept(run: FakeRun, predictor: Predictor, change: str) -> None:
     audit(run, predictor)
@@ -260,6 +261,7 @@ def test_a_limit_takes_whole_patients_and_says_so(run: FakeRun, predictor: Predi
     assert found.method("hirescam").curves == ()
 
 
+@pytest.mark.slow
 def test_images_that_cannot_be_used_are_listed_with_the_reason(run: FakeRun, predictor: Predictor) -> None:
     rows = run.manifest().query("split == 'val'")
     gone, broken = rows["path"].iloc[0], rows["path"].iloc[3]
@@ -273,6 +275,7 @@ def test_images_that_cannot_be_used_are_listed_with_the_reason(run: FakeRun, pre
     assert not case.located and "lesion_circles" in case.lesion and "off_breast" in case.values
 
 
+@pytest.mark.slow
 def test_the_test_set_is_audited_only_once_it_has_been_opened(run: FakeRun, predictor: Predictor) -> None:
     with pytest.raises(BadRun, match="has not been evaluated"):
         audit_heatmaps(run, predictor=predictor, settings=SETTINGS)
@@ -281,6 +284,7 @@ def test_the_test_set_is_audited_only_once_it_has_been_opened(run: FakeRun, pred
     assert [(each.kind, each.images) for each in accesses(run.path)] == [("scored", 12), ("audit", 12)]
 
 
+@pytest.mark.slow
 def test_another_data_set_s_audit_leaves_out_what_another_run_has_in_an_unopened_test_set(
     run: FakeRun, predictor: Predictor, tmp_path: Path
 ) -> None:

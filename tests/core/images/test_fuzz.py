@@ -33,20 +33,21 @@ def wrong(chosen: list[Case], root: Path) -> list[str]:
     return found
 
 
-@pytest.mark.slow_but(*(kind for kind in CRAFTED if kind not in ("dicom frames 1", "dicom frames 2")))
+@pytest.mark.slow_for("dicom", "dicom frames 1", "dicom frames 2", "png", "tiff")
 @pytest.mark.parametrize("kind", CRAFTED)
 def test_crafted_sources_are_returned_or_refused(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert wrong(CRAFTED[kind], tmp_path) == []
     assert capfd.readouterr() == ("", "")  # C libraries write there, too
 
 
-@pytest.mark.slow_but("0", "1")
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_damaged_images_are_returned_or_refused(part: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert wrong(QUICK[part::4], tmp_path) == []
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_the_sound_images_are_read_but_for_the_masks(tmp_path: Path) -> None:
     refused = [case.name for case in random_cases(0) if attempt(case.make(tmp_path)).outcome != "returned"]
     assert refused == [f"{name} {how}" for name in ("png-1bit", "tiff-1bit") for how in ("as it is", "misnamed")]

@@ -36,6 +36,7 @@ def test_jpeg_takes_views_and_floats_and_refuses_nonsense() -> None:
         encode_png(np.zeros((2, 2, 2), np.uint8))
 
 
+@pytest.mark.slow
 def test_reading_and_preparing_do_not_import_torch() -> None:
     code = "import sys, core.images, core.preprocessing; sys.exit('torch' in sys.modules or 'imagecodecs' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

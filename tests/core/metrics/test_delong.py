@@ -158,6 +158,7 @@ def test_one_image_a_patient_is_delong_over_all_pairs(data: st.DataObject) -> No
     assert auc_covariance(y, s, [f"p{i}" for i in range(n)])[1][0, 0] == pytest.approx(covariance[0, 0], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_variance_agrees_with_the_jackknife_over_patients() -> None:
     y, s, _, groups = clustered(5, patients=120)
     left_out = np.array([reference.roc_auc_score(y[groups != g], s[groups != g]) for g in np.unique(groups)])
@@ -239,7 +240,7 @@ def test_the_model_counts_every_pair_of_pairs_once() -> None:
         assert design.variance(theta) == pytest.approx(expected, rel=1e-5 if strata is stratum else 0.05)
 
 
-@pytest.mark.slow_but("1-6-60-0.95", "6-12-12-0.98")
+@pytest.mark.slow
 @pytest.mark.parametrize(("malignant", "benign", "area"), [(6, 60, 0.95), (12, 12, 0.98), (20, 100, 0.7)])
 @pytest.mark.parametrize("images", [1, 6])
 def test_intervals_hold_the_truth_with_few_patients_near_one(malignant: int, benign: int, area: float, images: int) -> None:
@@ -257,7 +258,7 @@ def test_intervals_hold_the_truth_with_few_patients_near_one(malignant: int, ben
     assert np.mean(held) > 0.9 and np.mean(below) < 0.06
 
 
-@pytest.mark.slow_but("10-100-0.9")
+@pytest.mark.slow
 @pytest.mark.parametrize(("malignant", "benign", "sensitivity"), [(10, 100, 0.9), (20, 200, 0.9), (10, 100, 0.8)])
 def test_intervals_hold_the_truth_where_nearly_all_scores_are_tied(malignant: int, benign: int, sensitivity: float) -> None:
     """A reader who says yes or no. With the variance shrunk by the ties, 74 to 90 of 100 intervals held it."""

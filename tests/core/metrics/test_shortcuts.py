@@ -129,6 +129,7 @@ def test_numbers_are_cut_into_fifths_and_categories_kept() -> None:
         assert strata.tolist() == values and not banded
 
 
+@pytest.mark.slow
 def test_scanner_codes_are_categories_and_the_same_audit_as_their_names() -> None:
     """Codes whose order means nothing: a slope over them, and fifths of them, would be figures of another column."""
     random = np.random.default_rng(4)
@@ -178,6 +179,7 @@ def test_a_model_of_single_images_is_not_compared_with_how_many_images_a_patient
     assert numbers.metadata is None and ALL not in [row.feature for row in numbers.features]
 
 
+@pytest.mark.slow
 def test_an_audit_is_plain_json_without_nan() -> None:
     y, groups, metadata = cohort(100)
     told = to_plain(shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata))
@@ -230,12 +232,14 @@ def test_values_that_training_never_saw_are_no_error() -> None:
     assert all(0 <= row.auc.value <= 1 for row in audit.features)
 
 
+@pytest.mark.slow
 def test_an_audit_is_read_back_equal() -> None:
     y, groups, metadata = cohort(100)
     audit = shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata)
     assert from_plain(ShortcutAudit, json.loads(json.dumps(to_plain(audit)))) == audit
 
 
+@pytest.mark.slow
 def test_an_audit_of_an_earlier_version_is_read_as_cross_validated() -> None:
     y, groups, metadata = cohort(100)
     audit = shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata)
@@ -283,6 +287,7 @@ def test_the_added_value_is_a_logistic_regressions_with_patients_as_clusters() -
     assert (found.high - found.low) / 2 / 1.96 == pytest.approx(error, rel=0.05)
 
 
+@pytest.mark.slow_for("False")
 @pytest.mark.parametrize("taught", [True, False])
 def test_a_column_that_is_constant_where_it_is_scored_is_left_out(taught: bool) -> None:
     y, groups, metadata = cohort(80)
@@ -327,7 +332,7 @@ def assert_same_audit(one: ShortcutAudit, other: ShortcutAudit) -> None:
         assert [a.value, a.low, a.high] == pytest.approx([b.value, b.low, b.high], abs=1e-7)
 
 
-@pytest.mark.slow_but("True")
+@pytest.mark.slow
 @pytest.mark.parametrize("learned", [True, False])
 def test_neither_the_order_of_columns_nor_that_of_rows_changes_the_audit(learned: bool) -> None:
     y, s, groups, metadata = tied_cohort()

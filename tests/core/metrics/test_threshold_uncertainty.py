@@ -40,6 +40,7 @@ def predictions(patients: int, seed: int, apart: float = 0.0) -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 def test_both_sets_are_resampled_as_the_plain_loop_does() -> None:
     validation, test = predictions(40, 0), predictions(60, 1)
     found = threshold_uncertainty(validation, test, RULE, 0.4, samples=20, seed=5)

@@ -26,7 +26,7 @@ FAMILIES = {
 }
 
 
-@pytest.mark.slow_but("small_cnn", "efficientnet_b0", "densenet121", "convnext_atto", "vit_tiny_patch16_224")
+@pytest.mark.slow_but("small_cnn")
 @pytest.mark.parametrize("name", FAMILIES)
 def test_each_family_takes_grey_images_and_gives_one_logit(name: str) -> None:
     model = build_model(ModelConfig(weights="none", name=name)).eval()
@@ -42,6 +42,7 @@ def test_each_family_takes_grey_images_and_gives_one_logit(name: str) -> None:
     assert model.parameter_count == sum(p.numel() for p in model.parameters())
 
 
+@pytest.mark.slow_for("mambaout_femto")
 @pytest.mark.parametrize("name", ["regnety_002", "mobilenetv3_small_050", "resnet10t", "mambaout_femto", "ghostnet_100"])
 def test_the_heatmap_layer_of_other_architectures_gives_a_map(name: str) -> None:
     model = build_model(ModelConfig(weights="none", name=name)).eval()
@@ -60,6 +61,7 @@ def test_an_architecture_without_an_entry_is_asked_where_its_last_map_is(monkeyp
     assert not any(module._forward_hooks for module in model.modules())
 
 
+@pytest.mark.slow
 def test_normalisation_is_the_weights_own_averaged_over_colours() -> None:
     assert build_model(ModelConfig(weights="none", name="efficientnet_b1")).normalisation == {"mean": 0.5, "std": 0.5}
     assert build_model(ModelConfig(weights="none", name="resnet10t")).normalisation == {"mean": 0.449, "std": 0.226}
@@ -117,6 +119,7 @@ def test_an_option_that_an_architecture_refuses_is_named(name: str, options: dic
         build_model(ModelConfig(weights="none", name=name, options=options))
 
 
+@pytest.mark.slow
 def test_options_reach_the_architecture() -> None:
     plain, same = (
         build_model(ModelConfig(weights="none", name="mobilenetv2_100", options=o)) for o in ({}, {"pad_type": "same"})
@@ -125,6 +128,7 @@ def test_options_reach_the_architecture() -> None:
     assert type(same.backbone.conv_stem) is not nn.Conv2d
 
 
+@pytest.mark.slow
 def test_a_fixed_size_architecture_refuses_another_size_in_words() -> None:
     model = build_model(ModelConfig(weights="none", name="mixer_s32_224"))
     model.check_input(224, 224)
@@ -132,6 +136,7 @@ def test_a_fixed_size_architecture_refuses_another_size_in_words() -> None:
         model(torch.rand(1, 1, 96, 96))
 
 
+@pytest.mark.slow
 def test_a_size_that_breaks_inside_is_found_before_training() -> None:
     model = build_model(ModelConfig(weights="none", name="inception_v3")).train()
     with pytest.raises(BadConfig, match=r"inception_v3 does not take images of 64 x 64.*preprocessing\.size"):
@@ -174,7 +179,7 @@ def test_a_frozen_backbone_learns_nothing_and_keeps_its_statistics() -> None:
     assert model.training and not any(m.training for m in model.backbone.modules() if isinstance(m, _BatchNorm))
 
 
-@pytest.mark.slow_but("small_cnn", "mobilenetv2_100", "convnext_atto")
+@pytest.mark.slow_but("mobilenetv2_100", "small_cnn")
 @pytest.mark.parametrize("name", ["small_cnn", "mobilenetv2_100", "densenet121", "vit_tiny_patch16_224", "convnext_atto"])
 def test_a_frozen_backbone_computes_as_in_eval_mode_and_only_its_head_drops_out(name: str) -> None:
     model = build_model(

@@ -80,6 +80,7 @@ def test_a_card_of_a_huge_network_is_refused_before_it_is_built(
     assert psutil.Process().memory_info().rss - before < 400 << 20
 
 
+@pytest.mark.slow_for("{'depth': 8000}")
 @pytest.mark.parametrize(
     "options",
     [{"depth": 100_000}, {"depth": 8000}, {"mlp_ratio": float("nan")}, {"img_size": 10**400}, {"block": "x" * 5000}],
@@ -100,6 +101,7 @@ def test_a_network_larger_than_the_memory_is_refused_before_it_is_built(
         build_model(ModelConfig(weights="none", name="vit_giant_patch14_224"))
 
 
+@pytest.mark.slow
 def test_outlining_a_network_takes_no_memory_and_no_random_numbers(only_small_tensors: None) -> None:
     torch.manual_seed(5)
     outlined = outline(ModelConfig(weights="none", name="eva02_enormous_patch14_clip_224"))
@@ -109,6 +111,7 @@ def test_outlining_a_network_takes_no_memory_and_no_random_numbers(only_small_te
     assert torch.equal(first, torch.rand(3))
 
 
+@pytest.mark.slow_for("swin_tiny_patch4_window7_224")
 @pytest.mark.parametrize(
     "config",
     [

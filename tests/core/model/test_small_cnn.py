@@ -33,6 +33,7 @@ def test_starts_with_well_scaled_activations_and_no_opinion() -> None:
     assert torch.sigmoid(model(torch.randn(8, 1, 128, 128))).sub(0.5).abs().max() < 0.3
 
 
+@pytest.mark.slow
 def test_learns_to_find_a_small_bright_dot() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(16, 1, 64, 64, generator=generator) * 0.4

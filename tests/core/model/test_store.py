@@ -56,6 +56,7 @@ def test_a_saved_model_comes_back_with_the_same_scores(config: ModelConfig, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
 
 
+@pytest.mark.slow
 def test_loading_needs_neither_the_hub_nor_the_first_weights_file(tmp_path: Path) -> None:
     config = ModelConfig(weights="none", name="mobilenetv2_035")
     for weights in ("hub", "gone.safetensors"):

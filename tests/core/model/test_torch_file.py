@@ -349,6 +349,7 @@ ATTACKS = {
 }
 
 
+@pytest.mark.slow_for("copies as attributes", "copies of a list as sizes", "deep dictionaries", "deep lists", "many members")
 @pytest.mark.parametrize("content", ATTACKS.values(), ids=ATTACKS.keys())
 @pytest.mark.timeout(60)
 def test_an_attack_ends_in_words_and_costs_little(content: bytes | Callable[[], bytes]) -> None:
@@ -430,6 +431,7 @@ def test_a_torchscript_program_is_named_and_not_run(tmp_path: Path) -> None:
         check_weights(ModelConfig(name=NAME, weights=str(path)))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(place=st.integers(0, 10**9), value=st.integers(0, 255), zipped=st.booleans(), cut=st.booleans())
 def test_damage_anywhere_is_one_kind_of_error(place: int, value: int, zipped: bool, cut: bool) -> None:
@@ -468,7 +470,7 @@ def _prefixed(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Te
     return {prefix + name: tensor for name, tensor in state.items()}
 
 
-@pytest.mark.slow_but("deep", "lightning", "own class", "with head")
+@pytest.mark.slow_but("lightning", "with head")
 @pytest.mark.parametrize(
     ("wrap", "name"),
     [
@@ -497,6 +499,7 @@ def _other(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor + 1 for name, tensor in state.items()}
 
 
+@pytest.mark.slow_for("nested")
 @pytest.mark.parametrize(
     ("wrap", "named"),
     [
@@ -516,6 +519,7 @@ def test_a_file_of_several_networks_is_refused_with_their_names(
         build_model(ModelConfig(name=NAME, weights=str(tmp_path / "w.pth")))
 
 
+@pytest.mark.slow_for("equal")
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -540,6 +544,7 @@ def test_quantised_weights_are_refused(dtype: torch.dtype, state: dict[str, torc
         build_model(ModelConfig(name=NAME, weights=str(tmp_path / "w.pth")))
 
 
+@pytest.mark.slow_for("0", "1", "12")
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -63,6 +63,7 @@ def test_fat_as_dark_as_film_is_not_cut() -> None:
     assert analysis.box[0] < 305  # the skin is at 295 of 640
 
 
+@pytest.mark.slow
 @needs_shared
 def test_the_film_with_frame_and_blackened_plate_is_cut_to_its_breast() -> None:
     mammogram = read(SHARED / "dicom" / "MG1_J2KI.dcm")

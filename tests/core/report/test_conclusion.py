@@ -41,6 +41,7 @@ def conclusion(material: Material, **changes: object) -> str:
     return dict(abstract(replace(material, evaluations={"test": test})))["Conclusion"]
 
 
+@pytest.mark.slow
 def test_no_choice_of_the_level_turns_what_is_concluded(material: Material) -> None:
     """Intervals of 50 % leave out 0.5 where those of 95 % do not: the conclusion is that of 95 %, and says so."""
     test = material.evaluations["test"]

@@ -19,6 +19,7 @@ OWN_LEVEL = re.compile(
 )
 
 
+@pytest.mark.slow
 def test_a_run_at_80_percent_has_no_interval_of_95(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

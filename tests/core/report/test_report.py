@@ -161,6 +161,7 @@ def test_nothing_is_loaded_from_outside_and_nothing_runs(reported: tuple[FakeRun
     assert not re.search(r"https?:|//cdn|@import", html, re.IGNORECASE)
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes_without_its_model_too(reported: tuple[FakeRun, str], drawn: None) -> None:
     run, first = reported
     assert len(first.encode("utf-8")) < LARGEST
@@ -319,7 +320,7 @@ def test_cases_are_chosen_by_rule() -> None:
     assert choose_cases(frame.iloc[:0], 0.5) == []
 
 
-@pytest.mark.slow_but("[[8, 20, 24, 40]]")
+@pytest.mark.slow
 @pytest.mark.parametrize("lesions", ["[[8, 20, 24, 40]]", ""])
 def test_heatmaps_are_inside_the_file_with_the_lesion_where_it_is_known(tmp_path: Path, lesions: str) -> None:
     run = make_run(tmp_path / "run", extra={"lesions": lesions})
@@ -338,6 +339,7 @@ def test_heatmaps_are_inside_the_file_with_the_lesion_where_it_is_known(tmp_path
     assert [half.sum(axis=0).max() > 40 for half in halves] == [bool(lesions)] * 2  # as high as the lesion
 
 
+@pytest.mark.slow
 def test_an_image_that_is_gone_costs_its_picture_only(evaluated: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(self, path: Path):
         raise UnreadableImage(f"{path}: no such file")
@@ -367,7 +369,7 @@ def test_a_fork_names_its_parent_and_the_openings_before_it(evaluated: FakeRun) 
     assert "frozen before the test set was scored" not in text
 
 
-@pytest.mark.slow_but("trained on")
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [{"threshold": 0.9}, {"weights_sha256": "ef" * 32}], ids=["chosen again", "trained on"])
 def test_nothing_is_called_frozen_that_changed_after_the_test(
     evaluated: FakeRun, reported: tuple[FakeRun, str], changed: dict
@@ -380,6 +382,7 @@ def test_nothing_is_called_frozen_that_changed_after_the_test(
     assert "What changed after the test: see test-set access." in text
 
 
+@pytest.mark.slow
 def test_a_test_set_opened_twice_is_a_warning_and_a_limit(evaluated: FakeRun, reported: tuple[FakeRun, str]) -> None:
     assert "has been evaluated 2 times" not in reported[1]
     evaluate(evaluated, "test", predictor=FakePredictor(evaluated.card))
@@ -444,6 +447,7 @@ def test_a_damaged_record_of_accesses_is_a_warning_and_not_no_access(evaluated: 
     assert "No access to a test image" not in text
 
 
+@pytest.mark.slow
 def test_writing_a_report_is_no_opening_but_its_own_pictures_of_test_images_are_an_access_once(evaluated: FakeRun) -> None:
     before = (evaluated.path / "evaluation.json").read_bytes()
     first = written(evaluated)
@@ -480,6 +484,7 @@ def test_limits_follow_from_the_facts(reported: tuple[FakeRun, str]) -> None:
 # ---------------------------------------------------------------- what must not be in it
 
 
+@pytest.mark.slow
 def test_names_and_values_that_look_like_markup_stay_text(tmp_path: Path, drawn: None) -> None:
     run = make_run(tmp_path / "run")
     frame = run.manifest()

@@ -55,6 +55,7 @@ def words_of(section: Section) -> str:
     return "\n".join(str(getattr(block, "text", "")) for block in section.blocks)
 
 
+@pytest.mark.slow
 def test_it_says_in_words_what_is_external(run: FakeRun) -> None:
     words = words_of(section_of(run))
     for said in (
@@ -70,6 +71,7 @@ def test_it_says_in_words_what_is_external(run: FakeRun) -> None:
     assert str(run.path.parent) not in words
 
 
+@pytest.mark.slow
 def test_both_stand_side_by_side_with_limits_by_square_and_add(run: FakeRun) -> None:
     section = section_of(run)
     table = next(block for block in section.blocks if isinstance(block, Table) and "images" in block.caption)

@@ -274,6 +274,7 @@ def test_the_command_keeps_the_answers_and_writes_the_report(
     assert "The Foundation." in (run.path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_report_on_validation_alone_says_that_it_is(run: FakeRun) -> None:
     evaluate(run, "val", predictor=FakePredictor(run.card))
     document = gather(run, None)

@@ -279,6 +279,7 @@ def test_the_ppv_of_this_set_has_one_interval_in_the_whole_report(tmp_path: Path
     assert "limits of its own shares" in screening.note
 
 
+@pytest.mark.slow
 def test_calibration_stands_by_image_breast_and_patient_beside_predicting_the_prevalence(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run", patients=30), "val", "test")
     document = gather(run, FakePredictor(run.card))
@@ -495,6 +496,7 @@ def test_a_group_is_equivalent_only_where_its_whole_interval_lies_within_the_mar
     assert sentence in text and text.count("p 0.900, equivalent") == 2 and "0.220], p 0.900, equivalent" not in text
 
 
+@pytest.mark.slow
 def test_the_equivalence_margin_is_that_of_the_settings_and_stays_with_the_evaluation(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     settings = run.config().evaluation.model_copy(update={"equivalence_margin": 0.1})

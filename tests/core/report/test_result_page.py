@@ -84,6 +84,7 @@ def test_a_breast_has_a_row_for_each_view_and_a_reason_where_there_is_no_map() -
     assert "No heatmap: the map is empty." in said and "result of one breast" in said
 
 
+@pytest.mark.slow_for("2")
 @pytest.mark.parametrize("count", [1, 2])
 def test_many_warnings_are_all_on_the_page_and_end_above_its_foot(count: int) -> None:
     many = tuple(f"Warning number {number} says something that takes a line or two on a narrow column." for number in range(9))

@@ -263,6 +263,7 @@ VALUES = st.recursive(
 quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.slow
 @given(st.one_of(st.binary(max_size=200), st.dictionaries(FIELDS, VALUES, max_size=8).map(lambda d: json.dumps(d).encode())))
 @quick
 def test_any_bytes_are_a_status_that_can_be_computed_with(tmp_path: Path, content: bytes) -> None:
@@ -318,6 +319,7 @@ def both_readers(path: Path) -> None:
             read(path)
 
 
+@pytest.mark.slow_for("[[[[[[[[[[[[", "k0: 1\\nk1: 1")
 @pytest.mark.parametrize(
     "text",
     [
@@ -354,6 +356,7 @@ def test_an_alias_is_refused_with_its_line(tmp_path: Path) -> None:
         load_config(path)
 
 
+@pytest.mark.slow_for("override0")
 @pytest.mark.parametrize(
     "override", ["training.epochs=[" + "[" * 5_000, "a=*x", "training.epochs=" + "9" * 5_000, "a=2001-99-99"]
 )
@@ -426,6 +429,7 @@ def test_the_last_event_before_much_rubbish_is_found_in_one_pass(tmp_path: Path)
     assert path.read_bytes().endswith(b"x\n")
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.one_of(

@@ -37,6 +37,7 @@ def test_they_are_listed_with_state_settings_and_history(lab: Path) -> None:
     assert main(["runs"]) == 0
 
 
+@pytest.mark.slow_for("val")
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_what_was_evaluated_is_read_and_evaluated_again_it_is_the_same(finished: Run, split: str) -> None:
     stored = json.loads((finished.path / "evaluation.json").read_text(encoding="utf-8"))[split]

@@ -127,6 +127,7 @@ def test_its_threshold_and_calibration_are_chosen_on_the_scores_of_the_folds(lab
     assert "mean of 2 models (small_cnn)" in card.architecture and "2 times" in card.cost
 
 
+@pytest.mark.slow
 def test_an_image_that_several_members_held_out_is_scored_by_the_mean_of_these(runs: Path) -> None:
     first, second = members_of(runs)
     third = Run(Path(shutil.copytree(first.path, runs / "third")))
@@ -151,6 +152,7 @@ def test_an_image_that_several_members_held_out_is_scored_by_the_mean_of_these(r
     assert isinstance(whole.gate, str), "a member without a gate of its weights: the ensemble has none until it is fitted"
 
 
+@pytest.mark.slow
 def test_evaluating_its_validation_gives_the_scores_of_the_folds_and_a_report_says_so(runs: Path, undrawn: None) -> None:
     run = Run.open(runs / "cv-ensemble")
     before = read_predictions(run, "val").set_index("path")["score"]
@@ -166,6 +168,7 @@ def test_evaluating_its_validation_gives_the_scores_of_the_folds_and_a_report_sa
     assert "No image is of the training set alone. Each of the 2 models was also trained" in page
 
 
+@pytest.mark.slow
 def test_its_test_set_is_sealed_until_it_is_evaluated_which_counts(runs: Path) -> None:
     run = Run.open(runs / "cv-ensemble")
     assert not accesses(run.path) and not (run.path / "predictions" / "test.csv").exists()
@@ -311,6 +314,7 @@ def test_runs_that_do_not_fit_are_refused_with_what_differs(runs: Path, change: 
     assert not (runs / "mine").exists() and not list(runs.glob(".new-*"))
 
 
+@pytest.mark.slow
 def test_too_few_runs_and_one_given_twice_are_refused(runs: Path) -> None:
     first, _ = members_of(runs)
     with pytest.raises(BadRun, match="expected 2 to 500 runs"):
@@ -341,6 +345,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     return made
 
 
+@pytest.mark.slow
 def test_runs_of_one_split_keep_it_and_all_of_them_score_its_validation(seeds: list[Run], tmp_path: Path) -> None:
     pair = seeds
     made = ensemble_of(pair, root=tmp_path / "runs", name="pair")
@@ -366,6 +371,7 @@ def test_what_it_costs_is_measured(ensemble: Run, lab: Path) -> None:
 # ---------------------------------------------------------------- two views
 
 
+@pytest.mark.slow
 def test_of_models_that_judge_breasts_scores_and_heatmaps_are_means_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

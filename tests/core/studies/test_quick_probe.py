@@ -60,6 +60,7 @@ def test_what_a_probe_cannot_see_is_refused(images: pd.DataFrame, config: Config
         probe(Design(folds=2, factors={"training.epochs": [1, 2]}), config, images)
 
 
+@pytest.mark.slow
 def test_a_recipe_that_differs_in_several_settings_is_one_comparison(images: pd.DataFrame, config: Config) -> None:
     design = Design(folds=2, factors={"preprocessing": [{}, {"clahe": False, "gamma": 0.5}]})
     reference, other = probe(design, config, images).results.cells

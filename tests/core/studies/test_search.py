@@ -184,6 +184,7 @@ def test_a_trial_whose_worker_was_killed_is_taken_over_where_it_was(study: Study
     assert list(after.trials[1].by_epoch or {}) == [1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [(Study, "create_run"), (TrialStore, "end")], ids=["before its run", "before its end"])
 def test_a_worker_killed_between_a_trial_and_its_run_leaves_no_trial_behind(
     study: Study, fake: Any, moment: tuple[type, str]
@@ -214,6 +215,7 @@ def with_four_trials_over(study: Study) -> None:
             store.end(trial, "finished", 0.8)
 
 
+@pytest.mark.slow
 def test_a_hopeless_trial_is_stopped_and_not_resumed(study: Study, fake: Any) -> None:
     with_four_trials_over(changed(study, trials=6))
     fake(lambda config, epoch: 0.9 - 0.2 * len(list(study.path.glob("trial-*"))) + 0.01 * epoch)
@@ -226,6 +228,7 @@ def test_a_hopeless_trial_is_stopped_and_not_resumed(study: Study, fake: Any) ->
     assert found.best == 1
 
 
+@pytest.mark.slow
 def test_without_pruning_every_trial_is_trained_to_its_end(study: Study, fake: Any) -> None:
     with_four_trials_over(changed(study, trials=5, pruning=False))
     fake(lambda config, epoch: 0.3)
@@ -233,6 +236,7 @@ def test_without_pruning_every_trial_is_trained_to_its_end(study: Study, fake: A
     assert found_in(study).count("finished") == 5
 
 
+@pytest.mark.slow
 def test_a_worker_killed_while_it_prunes_a_trial_does_not_train_it_further(study: Study, fake: Any) -> None:
     with TrialStore.open(study, study.design()) as store:
         assert store is not None
@@ -264,6 +268,7 @@ def test_impossible_settings_fail_with_their_reason_and_the_search_goes_on(
     assert found.trials[1].reason == "the network cannot take it" and "1 failed" in found.summary
 
 
+@pytest.mark.slow
 def test_failed_trials_are_repeated_in_their_place_when_asked(study: Study, fake: Any) -> None:
     def fail(run: Run, **_: Any) -> None:
         run.set_status(state="failed", reason="no room left")
@@ -279,6 +284,7 @@ def test_failed_trials_are_repeated_in_their_place_when_asked(study: Study, fake
     assert [each.settings for each in found.trials[2:]] == [each.settings for each in found.trials[:2]]
 
 
+@pytest.mark.slow
 def test_a_stop_ends_the_search_after_the_step_at_hand_and_it_continues_later(study: Study, fake: Any) -> None:
     def stop(job: object, run: Run) -> None:
         if run.name == "trial-0002":
@@ -292,6 +298,7 @@ def test_a_stop_ends_the_search_after_the_step_at_hand_and_it_continues_later(st
     assert found_in(study).count("finished") == 2
 
 
+@pytest.mark.slow
 def test_configured_settings_within_the_ranges_are_the_first_trial_and_may_win(study: Study, fake: Any) -> None:
     changed(study, space={RATE: [0.001, 0.1], "model.dropout": [0.2, 0.3]}, trials=2)
     fake(lambda config, epoch: 0.9 if (config.training.learning_rate, config.model.dropout) == (0.001, 0.2) else 0.6)
@@ -302,6 +309,7 @@ def test_configured_settings_within_the_ranges_are_the_first_trial_and_may_win(s
     assert "settings of config.yaml" in results_of(study).warnings[0]
 
 
+@pytest.mark.slow
 def test_every_combination_of_choices_is_tried_once(study: Study, fake: Any) -> None:
     sizes, flips = [32, [48, 32]], [True, False]
     space = {"preprocessing.size": sizes, "augmentation.vertical_flip": flips, "training.epochs": Range(low=1, high=3)}
@@ -316,6 +324,7 @@ def test_every_combination_of_choices_is_tried_once(study: Study, fake: Any) -> 
     assert {type(each.settings["augmentation.vertical_flip"]) for each in found.trials} == {bool}
 
 
+@pytest.mark.slow
 def test_the_lowest_loss_wins_where_the_loss_is_monitored(study: Study, fake: Any) -> None:
     config = study.config()
     training = config.training.model_copy(update={"monitor": "loss"})
@@ -392,6 +401,7 @@ def test_a_loss_that_the_search_changes_is_no_measure_of_its_trials(tmp_path: Pa
         Study.create("best", design, toy_config(tmp_path / "runs", training__monitor="loss"), images)
 
 
+@pytest.mark.slow
 def test_what_the_study_is_extended_by_while_it_searches_is_trained_too(
     study: Study, monkeypatch: pytest.MonkeyPatch, fake: Any
 ) -> None:

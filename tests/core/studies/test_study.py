@@ -118,6 +118,7 @@ def test_what_is_finished_is_never_trained_again(trained: Study) -> None:
     assert {path: (path / "events.jsonl").read_bytes() for path in before} == before
 
 
+@pytest.mark.slow
 def test_a_study_without_one_of_its_runs_says_so_and_trains_it_to_the_same_scores(trained: Study) -> None:
     job, run = list(trained.runs.items())[1]
     assert run is not None
@@ -140,6 +141,7 @@ def test_a_failed_run_is_listed_with_its_reason_and_trained_again_only_when_aske
     assert results_of(trained).trained == 4
 
 
+@pytest.mark.slow
 def test_a_stop_counts_whenever_it_is_asked_for_and_the_study_continues_later(
     tmp_path: Path, images: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +193,7 @@ def test_more_repeats_keep_what_is_trained_and_draw_other_folds(trained: Study) 
         trained.extend(repeats=2)
 
 
+@pytest.mark.slow
 def test_a_set_without_a_split_gives_up_the_test_images_that_a_training_would(tmp_path: Path, images: pd.DataFrame) -> None:
     study = make(tmp_path, images.assign(split="", fold_1="7", fold_group="x"), Design(folds=2))
     own = Run.create(toy_config(tmp_path / "others"), images.assign(split=""))
@@ -204,6 +207,7 @@ def test_two_combinations_that_are_the_same_are_refused(tmp_path: Path, images: 
         make(tmp_path, images, Design(folds=2, factors={"training.epochs": [2, "2"]}))
 
 
+@pytest.mark.slow
 def test_further_repeats_need_no_image_to_keep_copies_together(trained: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = trained.manifest()
     first, second = (manifest.index[manifest["fold_1"] != "-1"])[:2]
@@ -228,6 +232,7 @@ def test_its_test_split_is_never_evaluated_and_does_not_count_as_a_run_s(trained
     assert runs_root(trained.path) == trained.path.parent
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_made_is_listed_with_its_reason(trained: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     job, run = next(iter(trained.runs.items()))
     assert run is not None
@@ -291,6 +296,7 @@ def test_a_damaged_design_is_named(trained: Study) -> None:
         Study.open(trained.path / "nowhere")
 
 
+@pytest.mark.slow
 def test_the_report_is_one_file_that_says_what_was_asked_done_and_found(trained: Study) -> None:
     page = study_report(trained).read_text(encoding="utf-8")
     found = results_of(trained)

@@ -81,7 +81,7 @@ def passes_counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-@pytest.mark.slow_but("plain")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -111,6 +111,7 @@ def test_without_augmentation_the_losses_are_those_of_stepping_the_network(
     np.testing.assert_allclose(values[0], values[1], rtol=tolerance)
 
 
+@pytest.mark.slow
 def test_the_network_sees_each_view_of_an_image_once(make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = passes_counted(monkeypatch)
     run = make_head_run(
@@ -134,6 +135,7 @@ def test_there_are_never_more_views_than_epochs_and_one_without_augmentation(
     assert sum(count for count in counts if count > 1) == FULL
 
 
+@pytest.mark.slow
 def test_what_one_training_computes_of_an_image_others_find_on_disk_and_end_alike(
     make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +160,7 @@ def test_what_one_training_computes_of_an_image_others_find_on_disk_and_end_alik
     assert losses(alone) == losses(second), "the same to the last digit, whoever computes it"
 
 
+@pytest.mark.slow_for("weights")
 @pytest.mark.parametrize("changes", [{"model__weights": "none"}, {"preprocessing__gamma": 0.5}], ids=["weights", "recipe"])
 def test_features_of_another_network_or_recipe_are_not_taken(make_head_run: MakeRun, changes: dict[str, Any]) -> None:
     run = make_head_run("run", **PLAIN)

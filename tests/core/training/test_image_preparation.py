@@ -26,6 +26,7 @@ def reported(run: Run, what: str | None) -> list[tuple[int, int]]:
     ]
 
 
+@pytest.mark.slow
 def test_every_file_is_told_of_while_images_are_prepared_and_while_contents_are_compared(make_run: MakeRun) -> None:
     run = make_run(training__epochs=1)
     list(train(run, timing=EVERY_IMAGE))
@@ -33,6 +34,7 @@ def test_every_file_is_told_of_while_images_are_prepared_and_while_contents_are_
     assert reported(run, "hashes") == [(done, 32) for done in range(1, 33)], "the test images too"
 
 
+@pytest.mark.slow_for("30")
 @pytest.mark.parametrize("at", [1, 30])
 def test_a_stop_while_contents_are_compared_leaves_nothing_half_written(
     make_run: MakeRun, frame: pd.DataFrame, at: int
@@ -68,6 +70,7 @@ def test_a_resumed_run_can_be_stopped_while_contents_are_compared_and_compares_n
     assert [event["epoch"] for event in run.events() if event["type"] == "epoch"] == [1]
 
 
+@pytest.mark.slow
 def test_a_test_image_that_cannot_be_opened_has_no_hash_and_ends_nothing(
     make_run: MakeRun, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:

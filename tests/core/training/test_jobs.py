@@ -33,6 +33,7 @@ def test_a_job_trains_in_the_background_and_leaves_all_in_the_folder(make_run: M
     run.acquire().release()
 
 
+@pytest.mark.slow
 def test_a_run_is_not_trained_twice_at_once(make_run: MakeRun) -> None:
     run = make_run()
     job = start_thread(run, timing=EVERY_STEP)
@@ -124,7 +125,7 @@ def test_the_threads_of_the_caller_are_given_back(make_run: MakeRun) -> None:
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.slow_but("2")
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_stops_in_order(make_run: MakeRun, number: signal.Signals) -> None:

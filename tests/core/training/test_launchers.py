@@ -77,7 +77,7 @@ def test_a_waiting_run_that_is_stopped_leaves_the_line_as_it_was(
         assert status.state == "stopped" and "before it began" in status.reason and status.finished is not None
 
 
-@pytest.mark.slow_but("thread")
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["thread", "process"])
 def test_what_was_asked_of_an_earlier_trainer_is_forgotten(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, launcher: str
@@ -142,6 +142,7 @@ def begin(
     return lambda: not thread.is_alive()
 
 
+@pytest.mark.slow
 def test_two_trainings_run_one_after_the_other(make_run: MakeRun) -> None:
     jobs = [start_thread(make_run(name)) for name in ("one", "two")]
     assert all(job.join(ENOUGH) for job in jobs)
@@ -243,6 +244,7 @@ def parent(_trained: Path, tmp_path: Path) -> Run:
     return Run.open(tmp_path / "runs" / "parent")
 
 
+@pytest.mark.slow
 def test_a_fork_starts_from_the_weights_and_the_split_of_its_parent(make_run: MakeRun) -> None:
     parent = make_run("parent", training__epochs=1)
     with pytest.raises(BadRun, match="no model yet"):
@@ -274,6 +276,7 @@ def test_a_fork_knows_its_parent_and_how_often_the_test_set_had_been_opened(pare
     assert found is not None and (found.run, found.evaluations) == ("renamed", 3) and evaluation_count(grandchild.path) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", ["parent.json", "evaluation.json"])
 def test_a_fork_whose_openings_cannot_be_counted_is_refused(parent: Run, damaged: str) -> None:
     (parent.path / damaged).write_text("{", encoding="utf-8")
@@ -303,7 +306,7 @@ def test_a_fork_stands_beside_its_parent_wherever_that_was_moved_to(parent: Run,
     assert fork(moved, named, name="child").path == tmp_path / "named" / "child"
 
 
-@pytest.mark.slow_but("True")
+@pytest.mark.slow
 @pytest.mark.parametrize("linked", [True, False])
 def test_a_fork_keeps_its_first_weights_when_its_parent_and_itself_are_renamed_or_deleted(
     parent: Run, monkeypatch: pytest.MonkeyPatch, linked: bool

@@ -214,7 +214,7 @@ def test_a_patch_phase_begins_with_the_batch_norm_statistics_that_the_network_ha
     assert model.training and all(torch.equal(before[name], buffer) for name, buffer in model.named_buffers())
 
 
-@pytest.mark.slow_but("1")
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 4])
 def test_a_patch_phase_that_was_cut_off_ends_with_the_same_weights(make_run: MakeRun, after: int) -> None:
     settings = {"training__epochs": 2, "training__advanced__ema_decay": 0.9, "training__batch_size": 3}
@@ -275,6 +275,7 @@ def trained_on_others(tmp_path_factory: pytest.TempPathFactory) -> Run:
 OTHERS = {"p03", *(f"q{number:02}" for number in range(3, 10))}  # who is left of them
 
 
+@pytest.mark.slow
 def test_patches_of_another_manifest_leave_out_whom_the_run_will_judge(trained_on_others: Run) -> None:
     run = trained_on_others
     used = run.patch_rows()
@@ -317,6 +318,7 @@ def test_a_resumed_patch_phase_needs_the_record_of_its_images(make_run: MakeRun,
         list(train(run, resume=True))
 
 
+@pytest.mark.slow
 def test_a_fork_knows_what_the_patch_phases_before_it_have_seen(trained_on_others: Run, tmp_path: Path) -> None:
     run = Run.open(copied(trained_on_others.path.parent, tmp_path / "runs") / "run")
     child = fork(fork_with_model(run, "child"), name="grandchild")
@@ -436,6 +438,7 @@ NETWORK = {
 }
 
 
+@pytest.mark.slow
 def test_a_network_that_is_drawn_to_lesions_has_more_of_its_map_there(tmp_path: Path, frame: pd.DataFrame) -> None:
     config = toy_config(tmp_path, **(PATCHES | NETWORK | {"training__lesions__localization_weight": 1.0}))
     torch.manual_seed(0)

@@ -75,6 +75,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 # ---------------------------------------------------------------- the plain course of things
 
 
+@pytest.mark.slow
 def test_a_training_tells_its_story_in_order(whole: Run) -> None:
     run, events = whole, whole.events()
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
@@ -169,7 +170,7 @@ def test_a_pretrained_model_trains_its_head_then_everything(make_run: MakeRun) -
     assert second.status().phase == "fine_tune"
 
 
-@pytest.mark.slow_but("auc")
+@pytest.mark.slow
 @pytest.mark.parametrize("monitor", ["loss", "auc"])
 def test_without_improvement_it_stops_early_and_says_so(make_run: MakeRun, monitor: str) -> None:
     run = make_run(
@@ -206,6 +207,7 @@ def test_bf16_trains_on_the_processor(make_run: MakeRun) -> None:
 # ---------------------------------------------------------------- killed and resumed
 
 
+@pytest.mark.slow_for("1-True")
 @pytest.mark.parametrize(
     ("count", "often"),
     [
@@ -360,6 +362,7 @@ def test_a_finished_run_is_neither_started_nor_resumed_again(make_run: MakeRun) 
     assert run.status().state == "done"
 
 
+@pytest.mark.slow
 def test_an_image_changed_between_start_and_resume_is_refused(make_run: MakeRun, frame: pd.DataFrame) -> None:
     run = make_run()
     cut_after(run, 6, timing=EVERY_STEP)
@@ -402,6 +405,7 @@ def test_stop_in_a_later_epoch_keeps_the_best(make_run: MakeRun) -> None:
     assert run.events()[-1]["best_epoch"] == 1
 
 
+@pytest.mark.slow
 def test_a_run_stopped_before_it_began_has_no_model_and_says_so(make_run: MakeRun) -> None:
     run = make_run()
     run.request("stop")
@@ -416,6 +420,7 @@ def test_a_run_stopped_before_it_began_has_no_model_and_says_so(make_run: MakeRu
     assert list(train(run, resume=True))[-1]["state"] == "done"
 
 
+@pytest.mark.slow
 def test_pause_holds_still_and_changes_nothing(make_run: MakeRun, whole: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run("run")
     states: list[str] = []
@@ -502,6 +507,7 @@ def test_a_failure_leaves_its_reason_the_best_model_and_a_good_checkpoint(
     assert same_weights(whole, run)
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_last_checkpoint_and_says_what_to_do(
     make_run: MakeRun, whole: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -525,6 +531,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_says_what_to_do(
     assert same_weights(whole, run)
 
 
+@pytest.mark.slow
 def test_unreadable_images_are_left_out_by_name_and_stay_out(make_run: MakeRun, frame: pd.DataFrame) -> None:
     broken = [Path(frame["path"][1]), Path(frame["path"][20])]
     for path in broken:
@@ -550,6 +557,7 @@ def test_an_identical_file_in_two_splits_is_leakage(make_run: MakeRun, frame: pd
     assert not (run.path / "last.pt").exists()
 
 
+@pytest.mark.slow
 def test_a_changed_copy_in_two_splits_is_leakage_and_what_to_do_is_said(make_run: MakeRun, frame: pd.DataFrame) -> None:
     copied(frame)
     run = make_run()
@@ -581,6 +589,7 @@ def test_copies_in_a_split_that_was_drawn_here_are_moved_together_before_the_fir
     assert run.status().state == "done" and run.model_card().leakage == ""
 
 
+@pytest.mark.slow
 def test_copies_between_a_given_test_set_and_a_drawn_validation_set_are_refused(make_run: MakeRun, frame: pd.DataFrame) -> None:
     copied(frame)
     run = make_run(rows=frame.assign(split=frame["split"].replace("val", "train")))
@@ -697,6 +706,7 @@ def test_events_that_no_longer_fit_on_the_disk_end_the_run_with_its_reason(
     assert timeless(run.events())[1:] == expected[1:]
 
 
+@pytest.mark.slow
 def test_errors_are_all_ours(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil(monkeypatch, 1, bug)
     run = make_run()

@@ -53,6 +53,7 @@ def test_bf16_is_chosen_where_it_is_clearly_quicker(
     assert chosen.precision == expected and rates["bf16"] == bf16
 
 
+@pytest.mark.slow_for("bf16")
 @pytest.mark.parametrize("asked", ["fp32", "bf16"])
 def test_what_is_asked_for_is_not_measured(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
     measured = speeds(monkeypatch, 1.0, 100.0)
@@ -88,6 +89,7 @@ def test_other_work_on_the_processor_does_not_decide(make_config: MakeConfig, mo
     assert min(rates.values()) > 1
 
 
+@pytest.mark.slow
 def test_a_measurement_leaves_the_model_as_it_is(make_config: MakeConfig) -> None:
     config = make_config(model__name="resnet10t", model__options="{}")
     model = build_model(config.model)

@@ -100,7 +100,7 @@ def events(make_config: MakeConfig, rows: Callable[[int, int], Path]) -> Any:
     return run
 
 
-@pytest.mark.slow_but("4")
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_a_last_batch_of_one_image_is_trained_on(batch_size: int, events: Any) -> None:
     found = events(
@@ -143,7 +143,7 @@ def test_the_order_is_another_one_each_epoch_and_the_same_each_time() -> None:
     assert np.array_equal(first, again) and not np.array_equal(first, next_one)
 
 
-@pytest.mark.slow_but("1")
+@pytest.mark.slow
 @pytest.mark.parametrize("malignant", [1, 8, *(pytest.param(count, marks=pytest.mark.slow) for count in (2, 4, 13, 30))])
 def test_weights_are_stable_from_one_in_a_hundred_to_half(malignant: int, events: Any) -> None:
     found = events(malignant, 60, training__batch_size=8)

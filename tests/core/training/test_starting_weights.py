@@ -28,6 +28,7 @@ def start_of(run: Run) -> StartingWeights:
     return StartingWeights.model_validate(event["weights"])
 
 
+@pytest.mark.slow
 def test_auto_of_our_own_network_is_none_in_the_run_and_said(make_run: MakeRun) -> None:
     run = make_run(model__weights="auto", training__epochs=1)
     assert run.config().model.weights == "none"
@@ -40,6 +41,7 @@ def test_auto_of_our_own_network_is_none_in_the_run_and_said(make_run: MakeRun) 
     assert [event["phase"] for event in events if event["type"] == "phase"] == ["scratch"]
 
 
+@pytest.mark.slow
 def test_what_was_loaded_is_in_the_first_event_and_the_card_also_after_a_resume(make_run: MakeRun, tmp_path: Path) -> None:
     first = make_run("first", training__epochs=1)
     list(train(first))

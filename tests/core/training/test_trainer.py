@@ -31,6 +31,7 @@ def epoch(trainer: Trainer) -> tuple[dict[str, torch.Tensor], float]:
 
 
 # 18 training images: batches of 4 leave windows of 8, 8 and 2, whose mean must be over 2 images.
+@pytest.mark.slow_for("1-8", "3-3")
 @pytest.mark.parametrize(("batch", "accumulation"), [(4, 2), (2, 4), (1, 8), (3, 3)])
 def test_accumulated_batches_equal_one_large_batch(make_trainer: Callable[..., Trainer], batch: int, accumulation: int) -> None:
     large = make_trainer(training__batch_size=batch * accumulation)
@@ -160,6 +161,7 @@ def test_gradients_are_clipped(make_trainer: Callable[..., Trainer], monkeypatch
     assert norms == pytest.approx([1.0] * trainer.steps, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_sampler_draws_both_classes_as_often(make_trainer: Callable[..., Trainer]) -> None:
     trainer = make_trainer(training__imbalance="sampler")
     assert trainer.criterion.benign_weight == trainer.criterion.malignant_weight == 1.0

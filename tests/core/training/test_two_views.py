@@ -59,6 +59,7 @@ def losses(run: Run) -> list[float]:
     return [event[name] for event in run.events() if event["type"] in ("step", "epoch") for name in names if name in event]
 
 
+@pytest.mark.slow
 def test_steps_scores_and_thresholds_are_of_breasts(make: MakeRun, breasts: pd.DataFrame) -> None:
     run = make("two", training__patience=0)
     events = list(train(run, timing=EVERY_STEP))
@@ -98,7 +99,7 @@ def test_a_run_that_was_cut_off_ends_as_one_that_was_not(
     assert (cut.path / "predictions" / "val.csv").read_text() == (whole.path / "predictions" / "val.csv").read_text()
 
 
-@pytest.mark.slow_but("attention")
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["mean", "max", "attention", "concat"])
 def test_a_head_on_stored_features_has_the_losses_of_stepping_the_network(
     make: MakeRun, few: pd.DataFrame, fusion: str

@@ -124,6 +124,7 @@ def test_no_event_takes_an_address_or_a_path_that_is_no_upload(shared: TestClien
         assert answer.status_code == 400
 
 
+@pytest.mark.slow
 def test_gradio_itself_refuses_a_path_of_the_server_too(secret: Path) -> None:
     """The gate is not the only thing that stands between a browser and the server's files."""
     host = server._build()
@@ -138,6 +139,7 @@ def test_gradio_itself_refuses_a_path_of_the_server_too(secret: Path) -> None:
     assert "pseudonym" not in _everything_below(uploads.root())
 
 
+@pytest.mark.slow
 def test_an_upload_is_taken_and_its_event_runs(client: TestClient) -> None:
     [path] = client.post(f"{API}/upload", files={"files": ("no image.png", b"not an image")}).json()
     assert Path(path).is_relative_to(uploads.root())
@@ -224,6 +226,7 @@ def test_no_upload_is_taken_while_the_folder_is_full(client: TestClient, monkeyp
     assert answer.status_code == 413 and "try again later" in answer.text
 
 
+@pytest.mark.slow
 def test_one_upload_may_not_be_larger_than_the_room_that_is_left(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "LARGEST", 3000)
     assert client.post(f"{API}/upload", files={"files": ("a.png", b"x" * 1000)}).status_code == 200

@@ -285,6 +285,7 @@ def _arriving(app: Starlette, address: str) -> Any:
     return wrapped
 
 
+@pytest.mark.slow
 def test_guesses_of_one_address_are_taken_one_at_a_time_and_few_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

@@ -87,6 +87,7 @@ def test_the_folder_of_runs_is_the_configured_one(tmp_path: Path) -> None:
     assert found.roots == (tmp_path / "data", tmp_path / "disk" / "runs")
 
 
+@pytest.mark.slow
 def test_the_server_does_not_start_on_every_address_without_a_password(tmp_path: Path) -> None:
     shutil.copytree(ROOT / ".streamlit", tmp_path / ".streamlit")
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "Home.py"), "--server.headless=true"]

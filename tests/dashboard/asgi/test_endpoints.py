@@ -71,6 +71,7 @@ def test_three_requests_give_the_verdict_on_an_image(client: TestClient, images:
     assert "Research use only" in verdict["notice"]
 
 
+@pytest.mark.slow
 def test_many_images_are_answered_in_one_list_with_what_cannot_be_read(
     client: TestClient, images: list[Path], tmp_path: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_many_images_are_answered_in_one_list_with_what_cannot_be_read(
     assert [row["decision"] is None for row in rows] == [False, False, True]
 
 
+@pytest.mark.slow
 def test_an_archive_of_several_is_no_image_and_is_not_scored(
     client: TestClient, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +108,7 @@ def test_an_endpoint_takes_no_path_of_the_server(client: TestClient, images: lis
         assert refused.status_code == 400 and "uploaded here" in refused.text
 
 
+@pytest.mark.slow
 def test_the_documentation_names_every_endpoint_and_no_other(client: TestClient) -> None:
     public = client.get(f"{API}/info").json()["named_endpoints"]
     named = set(re.findall(r"^\| `(/\w+)`", DOCUMENTATION.read_text(encoding="utf-8"), re.MULTILINE))

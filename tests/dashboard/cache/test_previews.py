@@ -97,6 +97,7 @@ def test_histogram_counts_only_inside() -> None:
 # ---------------------------------------------------------------- one message a tick
 
 
+@pytest.mark.slow
 def test_all_of_a_message_comes_from_the_enhanced_picture_of_its_recipe(image: images.ImageRef) -> None:
     recipe = Recipe(clip_limit=5.0, gamma=1.5)
     header, (after, before, loupe_before, loupe_after) = unpack(previews.picture(image, recipe, (0.4, 0.5)))
@@ -112,6 +113,7 @@ def test_all_of_a_message_comes_from_the_enhanced_picture_of_its_recipe(image: i
     assert sum(header["histogram_after"]) == pytest.approx(100, abs=0.1)
 
 
+@pytest.mark.slow
 def test_what_the_browser_has_is_not_sent_again(image: images.ImageRef) -> None:
     spot = (0.4, 0.5)
     header, _ = unpack(previews.picture(image, Recipe(), spot))
@@ -137,6 +139,7 @@ def test_a_moved_slider_arranges_and_decodes_nothing_again(image: images.ImageRe
     assert previews.picture(image, Recipe(clip_limit=7.0, tile_grid=3, window_low=3.0, gamma=0.7), (0.1, 0.9))
 
 
+@pytest.mark.slow
 def test_the_models_input_comes_from_the_same_enhanced_picture(image: images.ImageRef) -> None:
     recipe = Recipe(clip_limit=5.0, size=128)
     previews.picture(image, recipe, (0.5, 0.5))
@@ -147,6 +150,7 @@ def test_the_models_input_comes_from_the_same_enhanced_picture(image: images.Ima
 # ---------------------------------------------------------------- zoomed
 
 
+@pytest.mark.slow
 def test_a_part_at_native_resolution_is_the_enhanced_pictures_own_pixels(image: images.ImageRef) -> None:
     recipe = Recipe(clip_limit=5.0)
     full = normalise_intensity(images.arranged(image, recipe), recipe).pixels
@@ -161,6 +165,7 @@ def test_a_part_at_native_resolution_is_the_enhanced_pictures_own_pixels(image: 
     assert pixels(fewer).shape[1] in (50, 51)
 
 
+@pytest.mark.slow
 def test_the_zoomed_part_follows_the_sliders_in_the_same_message(image: images.ImageRef) -> None:
     cut = preview.Cut(0.3, 0.4, 0.5, 0.6, 500)
     header, blobs = unpack(previews.picture(image, Recipe(), (0.4, 0.5), cut=cut))
@@ -178,6 +183,7 @@ def test_every_part_has_a_pixel_and_none_is_larger_than_may_be_sent(edges: tuple
     assert min(found.shape) >= 1 and max(found.shape) <= preview.CUT_SIDE
 
 
+@pytest.mark.slow
 def test_a_dicom_files_pixel_spacing_reaches_the_scale_bar(image: images.ImageRef) -> None:
     meta = ImageMeta(pixel_spacing=(0.07, 0.08))
     assert preview.make_before(images.arranged(image, Recipe()), Recipe(), meta).spacing == 0.08
@@ -187,6 +193,7 @@ def test_a_dicom_files_pixel_spacing_reaches_the_scale_bar(image: images.ImageRe
 # ---------------------------------------------------------------- over HTTP
 
 
+@pytest.mark.slow
 def test_a_picture_is_answered_to_who_has_the_token_and_kept_by_nobody(client: TestClient, image: images.ImageRef) -> None:
     token = previews.open_image(image)
     assert previews.open_image(image) == token
@@ -235,6 +242,7 @@ def test_a_guessed_token_opens_nothing(client: TestClient, image: images.ImageRe
     assert client.get(f"/base/tune/{token}/native?part=0,0,1,1,100").status_code == 404
 
 
+@pytest.mark.slow
 def test_parts_are_kept_by_nobody(client: TestClient, image: images.ImageRef) -> None:
     token = previews.open_image(image)
     client.get(f"/base/tune/{token}/native?part=0,0,1,1,100")

@@ -174,6 +174,7 @@ def test_a_browser_gets_a_name_once_and_only_with_a_page() -> None:
     assert b"Secure" in headers_of(accept="text/html", x_forwarded_proto="https")[0]
 
 
+@pytest.mark.slow
 def test_a_finished_import_becomes_the_data_set_of_who_started_it_only(workspace: Path, be) -> None:
     be(A)
     write_images(workspace / "data" / "first")

@@ -44,7 +44,6 @@ CASES = [*DAMAGED.items(), *IRREGULAR.items()]
 
 
 @pytest.mark.slow_but(
-    "config too deep",
     "status of 401 digits",
     "evaluation too deep",
     "model too deep",
@@ -74,7 +73,7 @@ SOME_IRREGULAR = [
 ]
 
 
-@pytest.mark.slow_but("home", "runs", "evaluate")
+@pytest.mark.slow_but("home")
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_opens_with_a_dozen_bad_runs_among_which_is_the_newest(run: Run, bad: Run, page: str) -> None:
     for number, (_, (spoil, _)) in enumerate([*DAMAGED.items(), *IRREGULAR.items()]):
@@ -177,6 +176,7 @@ def test_a_run_whose_report_this_server_writes_is_neither_renamed_nor_deleted(ru
     assert run_actions.rename_run(run, "other").name == "other"
 
 
+@pytest.mark.slow
 def test_what_was_chosen_is_read_within_bounds(workspace: Path) -> None:
     (workspace / ".mammolab").mkdir()
     state = workspace / ".mammolab" / "workspace.json"
@@ -209,7 +209,7 @@ def test_a_run_that_is_a_link_is_deleted_as_a_link_from_the_page(run: Run) -> No
 ODD_NAMES = [b"\xff", b"run-\xe9t\xe9", b"new\nline", b"tab\t", b"\x1b[31mred", "‮evil".encode(), "ümlaut".encode(), b"a" * 200]
 
 
-@pytest.mark.slow_but("home", "runs")
+@pytest.mark.slow_but("home")
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems take UTF-8 names only")
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_opens_with_runs_of_odd_names(run: Run, page: str) -> None:

@@ -23,7 +23,7 @@ def warned(view: str) -> bool:
     return False
 
 
-@pytest.mark.slow_but("train-card0-True", "runs-card1-False", "runs-card0-True", "evaluate-card2-True", "explain-card1-False")
+@pytest.mark.slow_but("train-card0-True", "runs-card1-False", "runs-card0-True", "explain-card1-False")
 @pytest.mark.parametrize(("card", "expected"), [({"chance": "x"}, True), ({"chance": ""}, False), ({"threshold": 1.0}, True)])
 @pytest.mark.parametrize("view", ["train", "runs", "evaluate", "explain"])
 def test_every_page_says_it_or_none_does(run: Run, view: str, card: dict[str, object], expected: bool) -> None:

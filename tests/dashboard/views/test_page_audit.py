@@ -33,6 +33,7 @@ def test_without_an_audit_the_page_says_what_one_does(run: Run) -> None:
     assert app.button_group(key="audit:split:widget").options == ["Validation"], "the test set has not been evaluated"
 
 
+@pytest.mark.slow
 def test_the_button_audits_and_the_page_shows_what_was_written(run: Run) -> None:
     preferences.set("explain:look", "audit")
     app = open_page("explain")
@@ -86,6 +87,7 @@ def test_an_audit_of_other_weights_is_said(audited: Run) -> None:
     assert "has changed since this audit" in texts(open_page("explain"))
 
 
+@pytest.mark.slow
 def test_a_damaged_audit_is_shown_as_its_text(audited: Run) -> None:
     audit_path(audited, "val").write_text("{", encoding="utf-8")
     app = open_page("explain")

@@ -47,6 +47,7 @@ def test_an_unreadable_file_is_a_tile_that_says_so_and_no_crash(manifest: Path) 
     assert missing == {"p00_CC.png": "not readable: see Problems"}
 
 
+@pytest.mark.slow
 def test_images_stored_inverted_are_tagged_and_can_be_seen_as_the_model_sees_them(manifest: Path) -> None:
     cv2.imwrite(str(manifest.parent / "p00_CC.png"), 255 - draw_breast(1))
     app = open_page("data")
@@ -63,6 +64,7 @@ def test_filters_that_match_nothing_say_what_to_do(manifest: Path) -> None:
     assert "Loosen the filters" in texts(app)
 
 
+@pytest.mark.slow
 def test_counts_show_the_split_that_training_would_make(manifest: Path) -> None:
     app = open_page("data")
     app.button_group(key="data:view:widget").set_value("Counts").run()
@@ -106,6 +108,7 @@ def test_copies_stand_side_by_side_and_the_split_is_repaired_in_one_click(manife
     assert read_manifest(repaired).groupby("patient_id")["split"].nunique().max() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("patients", "said"), [(12, "too few"), (24, "")])
 def test_the_label_without_the_breast_is_one_click(workspace: Path, patients: int, said: str) -> None:
     manifest = write_images(workspace / "data" / "mine", patients=patients)
@@ -176,6 +179,7 @@ def test_counts_by_other_columns_and_by_image_size(manifest: Path) -> None:
     assert figures(app)["data:by_chart"]["data"][0]["x"] == ["100 × 120"]
 
 
+@pytest.mark.slow
 def test_patients_are_listed_a_page_at_a_time_without_those_of_a_sealed_test_set(data: Path) -> None:
     frame = datasets.manifest_frame(data)
     app = open_page("data", data__view="Patients")
@@ -188,6 +192,7 @@ def test_patients_are_listed_a_page_at_a_time_without_those_of_a_sealed_test_set
     assert "No patient matches" in texts(app)
 
 
+@pytest.mark.slow
 def test_patients_are_excluded_with_a_note_and_come_back(manifest: Path) -> None:
     app = open_page("data", data__view="Changes")
     assert not app.exception and not app.error and button(app, "data:exclude:go").disabled
@@ -208,6 +213,7 @@ def test_patients_are_excluded_with_a_note_and_come_back(manifest: Path) -> None
     assert "Nothing is excluded." in texts(app) and len(labelled(read_manifest(manifest))) == 24
 
 
+@pytest.mark.slow
 def test_images_are_excluded_by_name(manifest: Path) -> None:
     app = open_page("data", data__view="Changes")
     app.segmented_control(key="data:exclude:what").set_value("Images").run()
@@ -221,6 +227,7 @@ def test_images_are_excluded_by_name(manifest: Path) -> None:
     assert frame.loc[frame["excluded"] != "", "path"].map(lambda path: Path(path).name).tolist() == ["p04_MLO.png"]
 
 
+@pytest.mark.slow
 def test_problems_are_grouped_with_their_images_and_excluded_together(small: Path) -> None:
     for name in ("p00_CC.png", "p03_CC.png"):
         (small.parent / name).write_bytes(b"not an image")
@@ -251,6 +258,7 @@ def test_another_label_rule_makes_another_data_set(manifest: Path) -> None:
     assert (read_manifest(made)["label"] == "").sum() == 12 and (read_manifest(manifest)["label"] == "").sum() == 0
 
 
+@pytest.mark.slow
 def test_thumbnails_can_be_narrowed_down_to_those_with_a_lesion(manifest: Path) -> None:
     assert not open_page("data").pills, "nothing to narrow down to"
     frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)

@@ -54,6 +54,7 @@ def test_without_a_model_the_page_leads_to_training(workspace: Any) -> None:
     assert "Train a model first" in texts(app)
 
 
+@pytest.mark.slow
 def test_the_score_is_the_predictor_s_own(run: Run) -> None:
     app = open_page("explain")
     assert not app.exception and not app.error
@@ -77,6 +78,7 @@ def test_the_test_set_is_offered_only_once_it_has_been_opened(run: Run) -> None:
     assert app.button_group(key="explain:source:widget").options == ["Validation", "Test", "Upload"]
 
 
+@pytest.mark.slow
 def test_filters_list_what_they_say(scored: Run) -> None:
     predictions = read_evaluation(scored, "val").predictions
     app = open_page("explain")
@@ -121,6 +123,7 @@ def test_a_flat_heatmap_is_said_not_stretched(run: Run, monkeypatch: pytest.Monk
     assert pictures(app)["panels"][1]["note"].startswith(f"No heatmap: {reason}.")
 
 
+@pytest.mark.slow
 def test_saving_writes_the_overlay_into_the_run(run: Run) -> None:
     app = open_page("explain")
     button(app, "explain:save").click().run()
@@ -146,6 +149,7 @@ def test_saving_the_list_says_what_could_not_be_read(run: Run) -> None:
     assert len(app.error) == 1
 
 
+@pytest.mark.slow
 def test_lesions_are_drawn_where_the_manifest_has_them(run: Run) -> None:
     app = open_page("explain")
     app.selectbox(key="explain:filter:widget").set_value("Malignant").run()
@@ -154,6 +158,7 @@ def test_lesions_are_drawn_where_the_manifest_has_them(run: Run) -> None:
     assert app.toggle(key="explain:boxes:widget").disabled
 
 
+@pytest.mark.slow
 def test_an_uploaded_image_is_explained_without_a_truth(run: Run) -> None:
     app = open_page("explain")
     app.button_group(key="explain:source:widget").set_value("upload").run()
@@ -164,6 +169,7 @@ def test_an_uploaded_image_is_explained_without_a_truth(run: Run) -> None:
     assert metrics(app)["Truth"] == "not known"
 
 
+@pytest.mark.slow
 def test_an_unreadable_upload_is_shown_as_its_text(run: Run) -> None:
     app = open_page("explain")
     app.button_group(key="explain:source:widget").set_value("upload").run()
@@ -172,6 +178,7 @@ def test_an_unreadable_upload_is_shown_as_its_text(run: Run) -> None:
     assert len(app.error) == 1
 
 
+@pytest.mark.slow
 def test_an_upload_without_a_breast_gets_no_score(run: Run) -> None:
     app = open_page("explain")
     app.button_group(key="explain:source:widget").set_value("upload").run()
@@ -264,6 +271,7 @@ def test_two_runs_stand_side_by_side_each_with_its_own_score(run: Run, workspace
     assert any("chose its threshold on this image" in warning.value for warning in app.warning)
 
 
+@pytest.mark.slow
 def test_a_test_image_of_another_run_stays_closed_until_that_run_s_test_set_is_opened(run: Run, workspace: Path) -> None:
     shutil.copytree(run.path, workspace / "checkpoints" / "other")
     evaluate(run, "test")

@@ -129,6 +129,7 @@ def test_the_example_is_never_a_test_image_of_another_run(run: Run) -> None:
     assert example.find(run) is None, "all of its validation images are sealed by now"
 
 
+@pytest.mark.slow
 def test_the_workflow_marks_what_is_done_and_what_is_next_and_leads_to_its_pages(run: Run) -> None:
     app = open_page()
     assert ticks(app) == ["data", "preprocess", "train"]

@@ -122,6 +122,7 @@ def test_what_folders_mean_is_asked_and_never_assumed(workspace: Path) -> None:
     assert set(frame.loc[frame["path"].str.contains("/0/"), "label"]) == {"malignant"}
 
 
+@pytest.mark.slow
 def test_where_nothing_is_recognised_it_says_what_was_expected_and_a_table_can_be_named(workspace: Path) -> None:
     write_images(workspace / "plain", patients=4)
     app = looked(workspace / "plain")
@@ -203,6 +204,7 @@ def test_somebody_elses_import_is_waited_for(workspace: Path) -> None:
     settle(imports.PREVIEW)
 
 
+@pytest.mark.slow
 def test_an_archive_from_the_browser_is_unpacked_imported_and_can_be_removed(workspace: Path) -> None:
     app = sent("my set.zip", archive(classes(workspace / "mine", "benign", "malignant")))
     assert not app.exception and not app.error

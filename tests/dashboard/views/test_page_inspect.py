@@ -93,6 +93,7 @@ def test_every_stage_of_an_image_is_there_in_order_with_its_size(manifest: Path)
     assert "ms** from file to model input" in texts(app)
 
 
+@pytest.mark.slow
 def test_chosen_stage_is_compared_with_the_one_before(manifest: Path) -> None:
     app = open_page("inspect")
     assert compared(app) == ["CLAHE", "Model input"]
@@ -132,6 +133,7 @@ def test_file_with_frames_and_windows_offers_both_and_tells_everything_but_the_p
     assert not any(part in everything for part in ("Doe", "Jane", "4711", "20250102"))
 
 
+@pytest.mark.slow
 def test_other_frame_gives_other_pixels(workspace: Path, stack: bytes) -> None:
     app = upload(stack)
     app.slider[0].set_value(1).run()
@@ -159,6 +161,7 @@ def test_pseudonym_is_shown_only_on_request(workspace: Path, stack: bytes) -> No
     assert pseudonym in facts(app)
 
 
+@pytest.mark.slow
 def test_recipe_of_a_trained_model_can_be_looked_through(run: Run) -> None:
     app = open_page("inspect")
     app.selectbox(key="inspect:recipe:widget").set_value(f"run:{run.name}").run()
@@ -192,6 +195,7 @@ def test_image_without_a_breast_is_shown_with_the_doubt(workspace: Path) -> None
     assert "unsure" in [tile["label"] for tile in galleries(app)["inspect:strip"]]
 
 
+@pytest.mark.slow
 def test_stage_kept_from_another_image_does_not_break_the_page(manifest: Path) -> None:
     app = open_page("inspect")
     app.segmented_control(key="inspect:stage:widget").set_value("clahe").run()
@@ -216,6 +220,7 @@ def test_histogram_shares_are_percent_of_64_bins() -> None:
     assert inspections.percentages([0] * 256) == [0.0] * 64
 
 
+@pytest.mark.slow
 def test_the_gate_says_what_speaks_against_a_verdict(run: Run) -> None:
     breast = draw_breast(3, height=64, width=48)
     coloured = np.repeat(breast[..., None], 3, axis=2)
@@ -263,7 +268,7 @@ def examination(workspace: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow_but("all")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("views", "titles", "anchors"),
     [
@@ -300,6 +305,7 @@ def test_an_image_whose_chest_wall_nobody_finds_hangs_as_it_is_stored(workspace:
         assert not viewer.pane(images.image_ref(path), Recipe(), "original", hung=side).data()["mirrored"]
 
 
+@pytest.mark.slow
 def test_views_are_offered_only_where_there_are_others(examination: Path, manifest: Path) -> None:
     app = open_page("inspect", inspect__image=str(examination / "alone.png"))
     offered = next(each for each in app.selectbox if each.key == "inspect:views:widget").options
@@ -309,6 +315,7 @@ def test_views_are_offered_only_where_there_are_others(examination: Path, manife
     }
 
 
+@pytest.mark.slow
 def test_a_mask_that_is_gone_is_a_warning_and_no_error(manifest: Path) -> None:
     frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
     frame.assign(lesions=['[{"mask": "gone.png"}]', *[""] * 23]).to_csv(manifest, index=False)

@@ -64,6 +64,7 @@ def test_without_data_an_upload_is_asked_for(workspace: Path) -> None:
     assert len(app.file_uploader) == 1
 
 
+@pytest.mark.slow
 def test_a_change_can_be_undone_and_done_again(manifest: Path) -> None:
     app = open_page("preprocess")
     assert not app.exception and not app.error
@@ -79,6 +80,7 @@ def test_a_change_can_be_undone_and_done_again(manifest: Path) -> None:
     assert next(button for button in app.button if button.label == "Redo").disabled
 
 
+@pytest.mark.slow
 def test_what_can_be_undone_outlives_a_reload(manifest: Path) -> None:
     choose_preset(open_page("preprocess"), "Strong")
     app = open_page("preprocess")  # a new session, as after a reload
@@ -87,6 +89,7 @@ def test_what_can_be_undone_outlives_a_reload(manifest: Path) -> None:
     assert draft_of(app) == Recipe()
 
 
+@pytest.mark.slow
 def test_reset_can_be_undone(manifest: Path) -> None:
     app = open_page("preprocess")
     choose_preset(app, "Strong")
@@ -106,6 +109,7 @@ def test_the_draft_survives_a_page_change_and_a_new_session(manifest: Path) -> N
     assert open_page("preprocess").slider(key="recipe:crop_margin").value == 0.1
 
 
+@pytest.mark.slow
 def test_use_for_training_writes_the_recipe_and_keeps_the_rest(manifest: Path, workspace: Path) -> None:
     (workspace / "config.yaml").write_text("# mine\ntraining:\n  epochs: 3\n", encoding="utf-8")
     app = open_page("preprocess")
@@ -121,6 +125,7 @@ def test_use_for_training_writes_the_recipe_and_keeps_the_rest(manifest: Path, w
     assert "This is the recipe that training uses" in texts(app)
 
 
+@pytest.mark.slow
 def test_own_presets_are_kept_renamed_and_deleted(manifest: Path) -> None:
     app = open_page("preprocess")
     choose_preset(app, "Strong")
@@ -140,6 +145,7 @@ def test_own_presets_are_kept_renamed_and_deleted(manifest: Path) -> None:
     assert draft_of(fresh).clip_limit == 4.0  # the settings stay
 
 
+@pytest.mark.slow
 def test_a_preset_needs_a_name_of_its_own(manifest: Path) -> None:
     app = open_page("preprocess")
     app.text_input(key="preprocess:preset_name").set_value("Strong").run()
@@ -170,6 +176,7 @@ def test_the_model_input_shown_is_the_array_of_prepare(manifest: Path) -> None:
     assert shown.recipe_hash == expected.recipe_hash
 
 
+@pytest.mark.slow
 def test_a_model_of_another_recipe_is_warned_about_and_scores_only_when_asked(run: Run) -> None:
     app = open_page("preprocess")
     assert not app.exception and not app.error and not app.warning
@@ -203,6 +210,7 @@ def open_file(path: Path) -> AppTest:
     return app.run()
 
 
+@pytest.mark.slow
 def test_a_page_of_a_file_with_several_can_be_chosen(manifest: Path, workspace: Path) -> None:
     path = workspace / "stack.tiff"
     cv2.imwritemulti(str(path), [draw_breast(1), np.rot90(draw_breast(2), 2)])
@@ -215,6 +223,7 @@ def test_a_page_of_a_file_with_several_can_be_chosen(manifest: Path, workspace: 
     assert [each.value for each in app.number_input if each.label == "Frame, of 2"] == [2]
 
 
+@pytest.mark.slow
 def test_a_window_of_a_file_with_several_can_be_chosen(manifest: Path, workspace: Path) -> None:
     path = workspace / "large.dcm"
     write_dicom(path, draw_breast(4).astype(np.uint16) * 257, windows=((32768, 65536), (40000, 20000)))
@@ -248,6 +257,7 @@ def bench_of(app: AppTest) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_an_image_that_is_stored_inverted_is_tagged_and_can_be_shown_so(manifest: Path) -> None:
     app = open_page("preprocess")
     assert "inverted" not in texts(app) and not bench_of(app)["as_stored"]
@@ -259,6 +269,7 @@ def test_an_image_that_is_stored_inverted_is_tagged_and_can_be_shown_so(manifest
     assert bench_of(app)["as_stored"]
 
 
+@pytest.mark.slow
 def test_the_loupe_begins_at_the_lesion_that_the_data_set_knows(manifest: Path) -> None:
     assert bench_of(open_page("preprocess"))["spot"] is None
     frame = pd.read_csv(manifest)
@@ -292,6 +303,7 @@ def test_every_preset_says_what_it_is_for(manifest: Path) -> None:
     assert recipes.DESCRIPTIONS["Microcalcifications"] in texts(app)
 
 
+@pytest.mark.slow
 def test_a_changed_recipe_is_compared_with_the_one_that_training_uses(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (workspace / "data").mkdir(exist_ok=True)
     write_manifest(draw_frame(workspace / "data" / "images"), workspace / "data" / "toy.csv")
@@ -313,6 +325,7 @@ def test_a_changed_recipe_is_compared_with_the_one_that_training_uses(workspace:
     assert "A probe is not a full training" not in texts(open_page("preprocess")), "that answered another question"
 
 
+@pytest.mark.slow
 def test_opening_the_page_needs_no_torch(workspace: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import dashboard.views.preprocess.does_it_help, sys; sys.exit('torch' in sys.modules)"],

@@ -75,6 +75,7 @@ def test_a_damaged_story_is_an_error_with_the_remedy(run: Run, content: str) -> 
     assert not app.exception and "Delete it" in texts(app)
 
 
+@pytest.mark.slow
 def test_each_slide_opens_with_its_picture(run: Run) -> None:
     for number, each in enumerate(story(run)):
         app = open_page("present", **{"present:slide": number})
@@ -113,6 +114,7 @@ def test_moving_the_threshold_counts_again_and_says_that_it_was_moved(run: Run) 
     assert "Moved for the demonstration" in texts(app)
 
 
+@pytest.mark.slow
 def test_sentences_are_edited_on_the_page_and_saved_with_the_run(run: Run) -> None:
     made = {each.kind: each.sentence for each in story(run)}
     app = open_page("present", **{"present:edit": True})

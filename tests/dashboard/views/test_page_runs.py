@@ -91,6 +91,7 @@ def test_the_table_has_the_validation_auc_with_its_interval_over_patients(run: R
     assert table(open_with())["Test AUC"].tolist() == ["–"]
 
 
+@pytest.mark.slow
 def test_the_filter_wants_all_words_and_one_of_the_states(run: Run) -> None:
     copy_of(run, "other", state="stopped").set_note("larger tiles")
     app = open_with()
@@ -124,6 +125,7 @@ def test_the_actions_fit_the_state(run: Run, status: dict[str, Any], there: set[
     assert set(figures(app)) == {"runs:loss", "runs:metric"}
 
 
+@pytest.mark.slow
 def test_requests_are_left_in_the_folder_of_a_run_at_work(run: Run) -> None:
     set_status(run, state="running", **here())
     app = open_with("tiny")
@@ -144,6 +146,7 @@ def test_a_run_is_resumed_from_here(run: Run) -> None:
     assert job is not None and job.join(60) and run.status().state == "done"
 
 
+@pytest.mark.slow
 def test_a_damaged_run_says_its_problem_and_can_only_be_looked_at_renamed_or_deleted(run: Run) -> None:
     (run.path / "status.json").write_text("{", encoding="utf-8")
     (run.path / "config.yaml").unlink()
@@ -214,6 +217,7 @@ def test_why_a_run_failed_is_in_the_table_whatever_was_written_about_it(run: Run
     assert shown["State detail"].tolist() == ["The memory is full."] and shown["Note"].tolist() == ["Forked from another."]
 
 
+@pytest.mark.slow
 def test_delete_wants_the_name_typed(run: Run) -> None:
     training_runs.set_current_run("tiny")
     app = open_with("tiny", part="Delete")
@@ -226,6 +230,7 @@ def test_delete_wants_the_name_typed(run: Run) -> None:
     assert "No run yet" in texts(app)
 
 
+@pytest.mark.slow
 def test_files_that_are_not_the_runs_are_named_and_need_a_tick_of_their_own(run: Run) -> None:
     (run.path / "thesis.docx").touch()
     training_runs.set_current_run("tiny")
@@ -244,6 +249,7 @@ def test_a_run_at_work_cannot_be_deleted(run: Run) -> None:
     assert "Stop it first" in app.info[0].value and "runs:delete" not in keys(app)
 
 
+@pytest.mark.slow
 def test_several_runs_are_laid_over_each_other_and_only_differing_settings_listed(run: Run) -> None:
     copy_of(run, "slow", {"learning_rate: 0.001": "learning_rate: 0.0005"}, state="stopped")
     app = open_with("tiny", "slow")
@@ -264,6 +270,7 @@ def test_runs_validated_on_different_images_are_said_not_to_compare(run: Run) ->
     assert "do not compare" in app.warning[0].value
 
 
+@pytest.mark.slow
 def test_test_figures_of_an_earlier_model_are_not_shown_as_the_run_s(run: Run) -> None:
     from core.cli.runs import headline
     from core.evaluate import evaluate
@@ -278,6 +285,7 @@ def test_test_figures_of_an_earlier_model_are_not_shown_as_the_run_s(run: Run) -
     assert run_table.row(run).test is None and headline(run)[0]["test_auc"] is None
 
 
+@pytest.mark.slow
 def test_evaluated_runs_show_their_test_figures_with_intervals(run: Run) -> None:
     from core.evaluate import evaluate
 
@@ -314,6 +322,7 @@ def test_a_prediction_leaves_the_gpu_to_the_run_that_is_trained_on_it(
         assert models.predictor(run).device.type == "cpu"
 
 
+@pytest.mark.slow
 def test_a_new_session_begins_without_the_selection_of_an_old_one(run: Run) -> None:
     app = open_with("tiny")
     assert any(each.key == "runs:open" for each in app.button)

@@ -85,6 +85,7 @@ def test_what_is_left_is_trained_in_a_process_of_its_own_and_failed_runs_are_tri
     assert started == [("lr", False), ("lr", True)]
 
 
+@pytest.mark.slow
 def test_one_model_is_made_of_the_folds_and_then_used_on_the_other_pages(study: Study, workspace: Path) -> None:
     preferences.set("studies:part", "Ensemble")
     preferences.set("studies:ensemble:setting", "1")
@@ -116,6 +117,7 @@ def test_a_damaged_study_is_an_error_with_its_place(study: Study) -> None:
     assert not app.exception and any("study.yaml" in each.value for each in app.error)
 
 
+@pytest.mark.slow
 def test_a_new_study_is_made_from_the_form(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     toy_set(workspace)
     preferences.set("study:asked", ["CLAHE on or off"])
@@ -140,6 +142,7 @@ def test_settings_that_cannot_be_read_are_said_and_nothing_is_made(workspace: Pa
     assert "expected a setting and its values" in texts(app) and "study:create" not in keys(app)
 
 
+@pytest.mark.slow
 def test_a_quick_answer_is_shown_with_what_it_is_not(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     toy_set(workspace)
     monkeypatch.setattr("core.studies.quick_probe._with_weights", toy_probe)
@@ -156,6 +159,7 @@ def test_a_quick_answer_is_shown_with_what_it_is_not(workspace: Path, monkeypatc
     assert not studies.all_studies()
 
 
+@pytest.mark.slow
 def test_a_plan_is_shown_with_its_reasons_and_becomes_a_study(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     toy_set(workspace)
     monkeypatch.setattr("core.studies.plan.costs_of", lambda config: ModelCosts(0.1, 16, 10**6, "cpu", "fp32", "2026-01-01"))
@@ -210,6 +214,7 @@ def test_one_failed_run_is_tried_again_by_name(study: Study, started: list[tuple
     assert started == [("lr", [first.name])]
 
 
+@pytest.mark.slow
 def test_a_study_is_made_longer_and_deleted_after_its_name_is_typed(study: Study) -> None:
     app = open_page("studies")
     app.text_area(key="studies:extend:values:lr:4").set_value("training.learning_rate = [0.001]").run()

@@ -247,6 +247,7 @@ def test_two_models_judge_an_image_side_by_side(trained: str, manifest: Path) ->
     assert "<h3>" not in gradio_tab.apply_results(results[:1])[1]
 
 
+@pytest.mark.slow
 def test_a_result_is_saved_as_a_page_that_names_no_file_unless_asked_to(trained: str, manifest: Path) -> None:
     from dashboard.asgi import gradio_tab
     from dashboard.asgi.one_image import page, score

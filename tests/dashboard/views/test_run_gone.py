@@ -45,7 +45,7 @@ def test_an_open_part_of_a_page_says_what_became_of_its_run(run: Run, do, words:
     assert words in app.warning[0].value and "tiny" in app.warning[0].value
 
 
-@pytest.mark.slow_but("evaluate", "runs")
+@pytest.mark.slow_but("runs")
 @pytest.mark.parametrize("view", ["evaluate", "explain", "train", "runs", "test_image"])
 def test_a_page_follows_a_run_that_somebody_else_renamed(scored: Run, view: str) -> None:
     run = scored
@@ -75,6 +75,7 @@ def test_renaming_in_a_circle_ends(run: Run, workspace: Path) -> None:
     assert training_runs.current_name("x") in ("x", "y")
 
 
+@pytest.mark.slow
 def test_scores_are_kept_where_a_run_is_renamed_while_it_is_scored(run: Run) -> None:
     before = run.path
 

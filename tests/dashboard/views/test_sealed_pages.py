@@ -153,7 +153,7 @@ def test_no_page_shows_a_test_image_its_name_or_its_label(validated: Run, page: 
     assert accesses(validated.path) == ()
 
 
-@pytest.mark.slow_but("Data-data images")
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "view"), [("Data", "data images"), ("Preprocess", "preprocess"), ("Inspector", "inspect")])
 def test_the_switch_shows_them_and_is_recorded_first(lab: Run, page: str, view: str) -> None:
     app = PAGES[view]()
@@ -200,7 +200,7 @@ def test_pictures_are_recorded_once_a_session_and_their_number_is_right(lab: Run
     assert sum(each.images for each in pictures) == 20
 
 
-@pytest.mark.slow_but("data images", "preprocess")
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["data images", "preprocess", "inspect"])
 def test_where_it_cannot_be_recorded_nothing_is_shown(lab: Run, view: str, monkeypatch: pytest.MonkeyPatch) -> None:
     app = PAGES[view]()
@@ -212,6 +212,7 @@ def test_where_it_cannot_be_recorded_nothing_is_shown(lab: Run, view: str, monke
     assert found_of(app, rows_of(lab, "test")) == set()
 
 
+@pytest.mark.slow
 def test_images_that_a_run_drew_for_its_test_set_are_hidden_where_the_manifest_has_no_split(lab: Run) -> None:
     rows = pd.read_csv(TINY).assign(split="")
     rows.to_csv(TINY.with_name("unsplit.csv"), index=False)
@@ -305,6 +306,7 @@ def test_an_upload_on_explain_is_recorded_and_explained_with_a_warning(lab: Run)
     assert (found.kind, found.where, found.images) == ("heatmaps", "Explain", 1)
 
 
+@pytest.mark.slow
 def test_an_upload_on_explain_is_not_explained_where_it_cannot_be_recorded(lab: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_of, "_append", refuse)
     app = uploaded(rows_of(lab, "test")["path"].iloc[0])

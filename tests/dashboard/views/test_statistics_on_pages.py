@@ -31,6 +31,7 @@ def test_evaluate_shows_what_patients_are_made_of_and_other_rules(scored: Run) -
     assert "optimistic: it chose the epoch and the threshold" in texts(app)
 
 
+@pytest.mark.slow
 def test_calibration_is_that_of_the_selected_level_and_says_why_there_is_no_probability(scored: Run) -> None:
     found = read_evaluation(scored, "val")
     for level in ("image", "patient"):
@@ -50,6 +51,7 @@ def test_calibration_is_that_of_the_selected_level_and_says_why_there_is_no_prob
     assert "in use now is logistic" in " ".join(each.value for each in open_part("Calibration").warning)
 
 
+@pytest.mark.slow
 def test_data_warns_of_a_label_whose_patients_have_fewer_images(manifest: Path) -> None:
     frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
     half = set(sorted(set(frame["patient_id"]))[::2])
@@ -64,6 +66,7 @@ def test_data_warns_of_a_label_whose_patients_have_fewer_images(manifest: Path) 
     assert "Images per patient: median (range)" in tables(app)
 
 
+@pytest.mark.slow
 def test_data_says_nothing_of_patients_where_nobody_is_known(manifest: Path) -> None:
     frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
     frame["patient_id"] = [Path(path).stem for path in frame["path"]]
@@ -89,6 +92,7 @@ def test_before_the_test_set_is_opened_the_page_says_which_models_saw_it(scored:
     assert "1 other model had been scored on test images of the same patients already" in texts(app).replace("\\", "")
 
 
+@pytest.mark.slow
 def test_evaluate_speaks_of_images_only_where_no_patient_is_known(run: Run) -> None:
     path = run.path / "manifest.csv"
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)

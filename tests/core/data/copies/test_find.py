@@ -54,6 +54,7 @@ def test_an_altered_copy_is_found_and_nothing_else(
     assert (found.near, found.pixels) in {(((2, 4),), ()), ((), ((2, 4),))}
 
 
+@pytest.mark.slow
 def test_different_breasts_are_no_copies(tmp_path: Path) -> None:
     assert compared(written(tmp_path, {f"{seed}.png": textured_breast(seed) for seed in range(14)})) == Copies()
 

@@ -59,6 +59,7 @@ def test_lossy_htj2k_beyond_white_stays_white(syntax: str) -> None:
     assert np.abs(pixels - STEPS / 255).max() < 0.5
 
 
+@pytest.mark.slow
 def test_damaged_htj2k_is_not_what_happened_to_be_in_memory() -> None:
     frame = bytes(imagecodecs.htj2k_encode(NOISE, reversible=True))
     for at in range(len(frame) // 2, len(frame) - 2, 40):

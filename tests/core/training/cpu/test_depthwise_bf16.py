@@ -66,7 +66,9 @@ def test_bf16_gradients_are_those_of_torch(settings: dict[str, Any], side: tuple
     ):
         scale = float(truth.abs().max())
         torch.testing.assert_close(ours.float(), theirs.float(), rtol=0, atol=0.01 * scale)
-        torch.testing.assert_close(ours.float(), truth, rtol=0, atol=0.02 * scale)
+        # A processor without bf16 instructions rounds partial sums too: torch's own gradients are then as far off.
+        off = float((theirs.float() - truth).abs().max())
+        torch.testing.assert_close(ours.float(), truth, rtol=0, atol=max(0.02 * scale, 1.01 * off))
 
 
 def test_the_result_itself_does_not_change() -> None:
@@ -120,6 +122,7 @@ def test_other_convolutions_are_left_alone(module: nn.Module) -> None:
 
 
 # Strides and 5 x 5 kernels of depthwise layers, as in the architectures' papers.
+@pytest.mark.slow_for("efficientnet_b0-11")
 @pytest.mark.parametrize(("name", "layers"), [("mobilenetv2_100", 4), ("efficientnet_b0", 11), ("resnet18", 0)])
 def test_it_finds_the_layers_of_common_networks_and_renames_nothing(name: str, layers: int) -> None:
     model = build_model(ModelConfig(weights="none", name=name))

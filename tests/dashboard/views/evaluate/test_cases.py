@@ -15,6 +15,7 @@ from dashboard.state import preferences
 from dashboard.views.evaluate import heatmap_thumbnails
 
 
+@pytest.mark.slow
 def test_the_gallery_shows_the_mistakes_of_the_threshold_and_then_heatmaps(scored: Run) -> None:
     predictions = read_evaluation(scored, "val").predictions
     preferences.set(choice_of(scored), 1.0)  # nobody is recalled: every malignant image is missed
@@ -34,6 +35,7 @@ def test_the_gallery_shows_the_mistakes_of_the_threshold_and_then_heatmaps(score
     assert "None at this threshold" in texts(app)
 
 
+@pytest.mark.slow
 def test_mistakes_of_breasts_are_judged_by_the_breast(scored: Run) -> None:
     preferences.set("evaluate:level", "breast")
     preferences.set(choice_of(scored, "breast"), 1.0)
@@ -45,6 +47,7 @@ def test_mistakes_of_breasts_are_judged_by_the_breast(scored: Run) -> None:
     assert [tile["label"] for tile in tiles] == [f"{score:.3f}" for score in missed["score"]]
 
 
+@pytest.mark.slow_for("evaluate:to_explain", "evaluate:to_inspect")
 @pytest.mark.parametrize("key", ["evaluate:to_explain", "evaluate:to_preprocess", "evaluate:to_inspect"])
 def test_a_chosen_case_opens_on_the_other_pages(scored: Run, key: str) -> None:
     path = read_evaluation(scored, "val").predictions["path"].iloc[3]

@@ -54,11 +54,13 @@ def test_runs_without_a_common_image_are_not_compared_and_the_reason_is_said(sco
     assert "evaluate:compare" not in figures(app)
 
 
+@pytest.mark.slow
 def test_published_figures_stay_away_with_one_sentence_why(opened: Run) -> None:
     app = open_part("Compare runs")
     assert "none is comparable" in texts(app).lower()
 
 
+@pytest.mark.slow
 def test_several_runs_are_on_one_chart_with_differences_adjusted_for_their_number(scored: Run) -> None:
     for name in ("second", "third", "unscored"):
         shutil.copytree(scored.path, scored.path.with_name(name))
@@ -90,6 +92,7 @@ def _pair(run: Run, name: str) -> tuple[Any, ...]:
     return run, other, results.evaluation(run, "val"), results.evaluation(other, "val")
 
 
+@pytest.mark.slow
 def test_another_runs_test_set_is_scored_from_here_only_behind_a_tick(opened: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     other = opened.path.with_name("second")
     shutil.copytree(opened.path, other)

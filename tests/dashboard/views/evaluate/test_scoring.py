@@ -25,6 +25,7 @@ def test_without_a_model_the_page_leads_to_training(workspace: Any) -> None:
     assert "Train a model first" in texts(app)
 
 
+@pytest.mark.slow
 def test_scoring_the_validation_set_is_one_press(run: Run) -> None:
     app = open_page("evaluate")
     button(app, "evaluate:start").click().run()
@@ -104,6 +105,7 @@ def test_a_damaged_evaluation_is_shown_as_its_text(scored: Run) -> None:
     assert "damaged" in app.error[0].value
 
 
+@pytest.mark.slow
 def test_report_and_csv_are_reached_from_every_part(scored: Run) -> None:
     for group in parts.GROUPS:
         preferences.set("evaluate:group", group)
@@ -129,6 +131,7 @@ def test_an_address_opens_its_part_also_by_an_earlier_name_and_then_the_buttons_
     assert "evaluate:reliability" not in figures(app)
 
 
+@pytest.mark.slow
 def test_all_charts_are_given_to_the_browser_once_they_are_asked_for(scored: Run) -> None:
     app = open_page("evaluate")
     button(app, "evaluate:charts").click().run()

@@ -19,6 +19,7 @@ from dashboard.views.evaluate import threshold_slider
 clustered_wilson = partial(clustered_wilson, confidence=0.95)
 
 
+@pytest.mark.slow
 def test_the_figures_at_the_frozen_threshold_are_the_evaluation_s_own(scored: Run) -> None:
     summary = read_evaluation(scored, "val").summary
     found = cards(open_page("evaluate"))
@@ -28,6 +29,7 @@ def test_the_figures_at_the_frozen_threshold_are_the_evaluation_s_own(scored: Ru
         assert (card["lows"][card["at"]], card["highs"][card["at"]]) == (figure.low, figure.high)
 
 
+@pytest.mark.slow
 def test_the_slider_starts_at_the_frozen_threshold_and_has_it_exactly(scored: Run) -> None:
     data = component(open_page("evaluate"), "dial")
     assert data["index"] == data["frozen"]
@@ -35,6 +37,7 @@ def test_the_slider_starts_at_the_frozen_threshold_and_has_it_exactly(scored: Ru
     assert "chosen on validation for a sensitivity of 0.90" in data["words"]
 
 
+@pytest.mark.slow
 def test_an_explored_threshold_moves_the_cards_and_not_the_model(scored: Run) -> None:
     predictions = read_evaluation(scored, "val").predictions
     preferences.set(choice_of(scored), float(predictions["score"].median()))
@@ -50,6 +53,7 @@ def test_an_explored_threshold_moves_the_cards_and_not_the_model(scored: Run) ->
     assert scored.model_card().threshold == read_evaluation(scored, "val").threshold
 
 
+@pytest.mark.slow
 def test_every_figure_that_follows_has_a_value_for_each_step_of_the_slider(scored: Run) -> None:
     app = open_page("evaluate")
     data = component(app, "dial")
@@ -71,6 +75,7 @@ def test_every_figure_that_follows_has_a_value_for_each_step_of_the_slider(score
     assert confusion["traces"]["0"]["text"][data["frozen"]] == cells["text"]
 
 
+@pytest.mark.slow
 def test_the_mark_on_the_roc_curve_moves_along_the_curve(scored: Run) -> None:
     app = open_page("evaluate")
     plots = [json.loads(each.proto.json) for each in app.get("bidi_component") if "plot" in each.proto.component_name]

@@ -29,6 +29,7 @@ def test_a_rule_says_what_it_would_choose_and_look_at_it_moves_only_the_slider(s
     assert scored.model_card().threshold == data["grid"][data["frozen"]]
 
 
+@pytest.mark.slow
 def test_freezing_changes_the_model_and_scores_validation_again(scored: Run) -> None:
     before = scored.model_card().threshold
     preferences.set("evaluate:target", 0.5)
@@ -52,6 +53,7 @@ def test_thresholds_by_view_can_be_asked_for_and_a_view_with_too_few_patients_sa
     assert "for each view" in texts(open_part("Choose a threshold"))
 
 
+@pytest.mark.slow_for("patient")
 @pytest.mark.parametrize("level", ["image", "patient"])
 def test_what_is_frozen_now_is_shown_before_validation_is_scored_again(
     scored: Run, monkeypatch: pytest.MonkeyPatch, level: str
@@ -113,6 +115,7 @@ def test_after_the_test_set_was_opened_freezing_asks_to_be_recorded(opened: Run)
     assert (change.before, change.evaluations) == (before, 1)
 
 
+@pytest.mark.slow
 def test_on_the_test_set_no_threshold_can_be_chosen(opened: Run) -> None:
     app = open_part("Choose a threshold")
     assert "never here" in app.info[0].value

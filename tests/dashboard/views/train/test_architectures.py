@@ -15,6 +15,7 @@ from dashboard.state import tasks
 from dashboard.views.train import architectures
 
 
+@pytest.mark.slow
 def test_architectures_are_listed_once_unfolded_and_measured_in_the_background(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from dashboard.state import datasets, settings, tasks
 from dashboard.views.train import forecast
 
 
+@pytest.mark.slow
 def test_what_a_training_will_take_is_measured_or_said_not_to_be_known(data: Path) -> None:
     app = open_page("train")
     assert "not known yet" in texts(app) and "Disk: up to" in texts(app)

@@ -44,9 +44,7 @@ def test_what_will_be_trained_on_is_counted_before_the_start(data: Path) -> None
     assert "3 steps per epoch, up to 2 epochs." in texts(app)
 
 
-@pytest.mark.slow_but(
-    "model.name-resnet51-resnet50", "preprocessing.size-huge-Input size", "training.learning_rate--1.0-Learning rate"
-)
+@pytest.mark.slow_but("training.learning_rate--1.0-Learning rate")
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
@@ -105,7 +103,7 @@ def test_prepared_images_are_counted_and_deleted_with_one_button_unless_a_traini
     assert "**0 MB**" in texts(app) and button(app, "train:clear_cache").disabled
 
 
-@pytest.mark.slow_but("True")
+@pytest.mark.slow
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_run_can_be_started_in_a_process_of_its_own(data: Path, monkeypatch: pytest.MonkeyPatch, begun: bool) -> None:
     started: list[tuple[str, bool]] = []

@@ -48,6 +48,7 @@ def test_pause_go_on_and_stop_leave_requests_in_the_run_folder(run: Run) -> None
     assert button(app, "train:stop").disabled
 
 
+@pytest.mark.slow
 def test_the_input_size_is_height_by_width_as_in_config_yaml(run: Run) -> None:
     config = run.config()
     recipe = config.preprocessing.model_copy(update={"size": (64, 48)})
@@ -65,6 +66,7 @@ def test_the_memory_of_the_process_that_trains_is_shown(run: Run) -> None:
     assert card.label == "Device" and re.search(r"^(fp32|bf16), \d+\.\d of \d+ GB$", card.delta_description)
 
 
+@pytest.mark.slow
 def test_a_run_of_another_host_is_shown_with_where_it_is_and_controlled_by_its_folder(run: Run) -> None:
     set_status(run, state="running", heartbeat=time.time(), pid=1, host="node-7", launcher="torchrun", finished=None)
     app = open_page("train")
@@ -73,6 +75,7 @@ def test_a_run_of_another_host_is_shown_with_where_it_is_and_controlled_by_its_f
     assert run.requested("stop")
 
 
+@pytest.mark.slow
 def test_the_first_batch_is_shown_as_the_model_gets_it_once_it_is_prepared(
     run: Run, _trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +88,7 @@ def test_the_first_batch_is_shown_as_the_model_gets_it_once_it_is_prepared(
     assert {tile["label"] for tile in tiles} <= {"benign", "malignant"}
 
 
+@pytest.mark.slow
 def test_the_axis_shows_what_was_trained_or_all_planned_epochs(run: Run) -> None:
     lines = (run.path / "events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     first_step = next(number for number, line in enumerate(lines) if json.loads(line)["type"] == "step")

@@ -86,6 +86,7 @@ def test_a_waiting_run_says_whose_training_it_waits_for_and_can_begin_without_wa
         assert wait_for_job().status().state == "done", "although the other one is still there"
 
 
+@pytest.mark.slow
 def test_start_now_does_not_join_the_queue(data: Path) -> None:
     with Ticket("cpu", "the other"):
         app = open_page("train")
