@@ -122,8 +122,10 @@ def predict(arguments: argparse.Namespace) -> int:
     if arguments.csv:
         import pandas as pd
 
+        from core.files.spreadsheet import spreadsheet_csv
+
         arguments.csv.parent.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(rows).to_csv(arguments.csv, index=False)
+        arguments.csv.write_text(spreadsheet_csv(pd.DataFrame(rows)), encoding="utf-8", newline="")
         note(f"written: {arguments.csv}")
     if arguments.json:
         summary = {"run": run.name, "threshold": predictor.threshold, "view_thresholds": dict(predictor.thresholds.views)}

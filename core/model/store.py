@@ -52,7 +52,7 @@ _PACKAGES = ("timm", "numpy", "opencv-python-headless", "pydicom")
 def save_model(folder: Path, model: Classifier, card: ModelCard | Mapping[str, Any]) -> ModelCard:
     """Write weights and card into `folder`, replacing the last ones only once both are safely on disk.
 
-    `card` holds at least "model" (a `ModelConfig`, or its dump); created, normalisation, versions and the weights' hash are
+    `card` holds at least "model" (the dump of a `ModelConfig`); created, normalisation, versions and the weights' hash are
     filled in. Returns the card as written.
 
     Raises:

@@ -13,6 +13,7 @@ import gradio as gr
 import pandas as pd
 
 from core.errors import LabError
+from core.files.spreadsheet import spreadsheet_csv
 from core.verdict_table import COLUMNS, Row
 from core.wording import counted
 from dashboard.asgi import prediction_html
@@ -142,7 +143,7 @@ def _line(row: Row, pictures: Sequence[bytes], notes: Sequence[str], shared: Seq
 
 def _download(result: BatchResult) -> str:
     """A link that holds the table: nothing is written on the server."""
-    text = pd.DataFrame(result.rows, columns=list(COLUMNS)).to_csv(index=False)
+    text = spreadsheet_csv(pd.DataFrame(result.rows, columns=list(COLUMNS)))
     content = base64.b64encode(text.encode("utf-8")).decode("ascii")
     name = html.escape(f"{result.run.name}-predictions.csv")
     return f'<a download="{name}" href="data:text/csv;charset=utf-8;base64,{content}">Save as CSV</a>'

@@ -22,6 +22,7 @@ from core.data.importers.tree import Require
 from core.data.importers.writing import exclusions_path, write_import
 from core.data.tables import shown
 from core.errors import BadManifest
+from core.files.spreadsheet import FORMULA
 from core.wording import counted
 
 __all__ = [
@@ -37,9 +38,6 @@ __all__ = [
 ]
 
 AUTO = "auto"  # in place of a name: the collection that the files are
-
-# A number with a sign is no formula.
-_FORMULA = r"(?![+-]?[0-9.]+$)[=+\-@]"
 
 
 def import_data(
@@ -97,7 +95,7 @@ def _patient_notes(frame: pd.DataFrame) -> list[str]:
 def _formula_notes(frame: pd.DataFrame) -> list[str]:
     """A warning of cells that a spreadsheet would run. They stay as they are: a manifest says what its source said."""
     columns = [name for name in frame.columns if pd.api.types.is_string_dtype(frame[name])]
-    found = {name: frame.loc[frame[name].str.match(_FORMULA), name] for name in columns}
+    found = {name: frame.loc[frame[name].str.match(FORMULA.pattern), name] for name in columns}
     count = sum(map(len, found.values()))
     if not count:
         return []
