@@ -47,12 +47,11 @@ def attempt(
     on_event: Callable[[Event], None] | None,
     queue: bool,
 ) -> Attempt:
-    """Train a run to its end, or until it stops. `begin` is called once nobody else seems to have it."""
+    """Train a run to its end, or until it stops. `begin` is called once it is this worker's, and no other's."""
     from core.training.launchers import run_to_end
 
     if (found := free(run, refused)) is not None:
         return found
-    begin()
     asked = False
 
     def follow(event: Event) -> None:
@@ -65,7 +64,7 @@ def attempt(
             on_event(event)
 
     try:
-        status = run_to_end(run, resume=run.begun, on_event=follow, queue=queue)
+        status = run_to_end(run, resume=run.begun, on_event=follow, queue=queue, on_acquired=begin)
     except BadRun as error:
         refused[run.name] += 1  # another worker may have been quicker, and not yet be seen at work
         if refused[run.name] <= TRIES or run.status().live or run.status().waiting:

@@ -178,11 +178,13 @@ def run_to_end(
     queue: bool = True,
     world: World | None = None,
     timing: LoopTiming | None = None,
+    on_acquired: Callable[[], None] | None = None,
 ) -> Status:
     """Train in this thread until the end. The first Ctrl-C or SIGTERM stops in order, a second Ctrl-C at once.
 
     Where the device is busy it waits in the queue first (`queue`); under torchrun, whose processes start together, it does
-    not. `world`: of `World.join`, where the caller has joined already.
+    not. `world`: of `World.join`, where the caller has joined already. `on_acquired` is called once no other process can take
+    the run, before anything else of it happens (not under torchrun).
 
     Raises:
         LabError: the training failed, or cannot start.
@@ -209,6 +211,8 @@ def run_to_end(
         launcher = os.environ.get(_LAUNCHER, "command line")
         if _LAUNCHER not in os.environ:  # else `start_process` has, and what was asked since then counts
             _withdraw_all(run)
+        if on_acquired is not None:
+            on_acquired()
         with _stop_on_signals(run), _device(run, launcher, queue=queue, on_event=on_event) as free:
             if free:
                 follow(lock)

@@ -23,11 +23,15 @@ def auc_of(config: Config, epoch: int) -> float:
 def faked(auc: AucOf = auc_of, *, killed: Callable[[Run, int], bool] = lambda run, epoch: False) -> Callable[..., Status]:
     """In place of `core.training.launchers.run_to_end`. `killed` after an epoch of a run: it ends there as if by kill -9."""
 
-    def run_to_end(run: Run, *, resume: bool = False, on_event: Any = None, queue: bool = True) -> Status:
+    def run_to_end(
+        run: Run, *, resume: bool = False, on_event: Any = None, queue: bool = True, on_acquired: Callable[[], None] | None = None
+    ) -> Status:
         lock = run.acquire()
         try:
             run.require_startable(resume=resume)
             run.withdraw("stop")
+            if on_acquired is not None:
+                on_acquired()
             config, reached = run.config(), run.status().epoch
             epochs = config.training.epochs
             values = [auc(config, epoch) for epoch in range(1, epochs + 1)]

@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from core.runs import Run
 from core.runs.folder import runs_root
 from core.runs.test_set.identity import run_folders
 from core.studies import Design, Study, active_workers, list_studies, results_of, start_process, work
+from core.studies.attempts import attempt
 from core.studies.removal import delete_study
 from core.studies.report import study_report
 
@@ -181,6 +183,25 @@ def test_two_workers_share_the_runs_and_repeat_none_and_images_of_several_repeat
     assert not any(outcome.failed for outcome in outcomes)
     (found,) = results_of(study).cells
     assert (found.images, found.folds, len(found.by_fold)) == (28, 4, 4)
+
+
+def test_a_run_that_another_worker_takes_at_the_last_moment_is_not_announced(
+    trained: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, run = next(iter(trained.runs.items()))
+    assert run is not None
+    begun: list[str] = []
+
+    def tried() -> str:
+        return attempt(trained, run, Counter(), begin=lambda: begun.append(run.name), on_event=None, queue=False).ended
+
+    run.set_status(state="stopped")
+    lock = run.acquire()  # the other one's, which a look at the run has just not seen
+    with monkeypatch.context() as patch:
+        patch.setattr("core.studies.attempts.free", lambda *_: None)
+        assert tried() == "elsewhere" and begun == []
+    lock.release()
+    assert tried() == "done" and begun == [job.name]
 
 
 def test_more_repeats_keep_what_is_trained_and_draw_other_folds(trained: Study) -> None:
