@@ -290,5 +290,5 @@ def gate(arguments: argparse.Namespace) -> int:
         print_json(result | {"limit": found.limit})
         return 0
     what = "images beyond the limit get no verdict" if found.refuses else "too few images to refuse any: only a warning"
-    print(f"{run.name}: fitted on {found.train} training and {found.validation} validation images; {what}")
+    print(f"{run.name}: fitted on {found.learned_from}; {what}")
     return 0

@@ -115,12 +115,17 @@ class Distance:
             squares = squares + np.square(self.features(_directions(features)))
         return np.sqrt(squares)
 
+    @property
+    def learned_from(self) -> str:
+        """The images that it was fitted on, in words."""
+        return f"{self.train} training and {self.validation} validation images"
+
     def words(self, relative: float | None) -> str:
         """What there is to say of such a distance; "" for an image like those of training."""
         if relative is None:
             return "whether this image is like those the model was trained on cannot be checked: the gate is of another network"
         if relative > 1:
-            more = "" if self.refuses else f", as far as {self.train} training and {self.validation} validation images can tell"
+            more = "" if self.refuses else f", as far as {self.learned_from} can tell"
             # Rounded to one digit an image just beyond the limit would stand at it.
             times = f"{relative:.1f} times" if relative >= 1.05 else "more than 1.0 times"
             return f"it is unlike the images the model was trained on ({times} as far from them as it may be){more}"
@@ -143,6 +148,15 @@ class MeanDistance(Distance):
             return gates[0]
         counts = min(gate.train for gate in gates), min(gate.validation for gate in gates)
         return cls(None, gates[0].picture, 1.0, all(gate.refuses for gate in gates), *counts, tuple(gates))
+
+    @property
+    def learned_from(self) -> str:
+        """The images that the members' gates were fitted on, in words: each has its own."""
+        train, validation = (
+            f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(min(counts))
+            for counts in ([gate.train for gate in self.gates], [gate.validation for gate in self.gates])
+        )
+        return f"{train} training and {validation} validation images of each of its {len(self.gates)} models"
 
     def relative(self, features: Floats | None, statistics: Floats) -> float | None:
         """As `Distance.relative`; `features` of the members whose heads show some, one after the other."""

@@ -209,6 +209,8 @@ def test_its_gate_is_that_of_its_members_and_can_be_fitted_again(runs: Path) -> 
     gates = [read_gate(each.path, each.model_card()) for each in members_of(runs)]
     gate = read_gate(run.path, run.model_card())
     assert isinstance(gate, MeanDistance) and [own.limit for own in gate.gates] == [each.limit for each in gates]  # type: ignore[union-attr]
+    counts = [each.train for each in gates if isinstance(each, Distance)]
+    assert f"{min(counts)}" in gate.learned_from and f"of each of its {len(gates)} models" in gate.learned_from
     (run.path / "gate.safetensors").unlink()
     predictor = Predictor.from_run(run)
     assert isinstance(predictor.gate, str)
