@@ -132,7 +132,7 @@ def compare(first: Run, second: Run, split: str = "test", level: Level | None = 
     def stored(run: Run) -> Evaluation:
         evaluation = read_evaluation(run, split)
         if evaluation is None:
-            raise BadRun(f"{run.name}: not evaluated yet. First: {evaluate_command(run.name, split)}")
+            raise BadRun(f"{run.name}: not evaluated yet. First: {evaluate_command(run, split)}")
         return evaluation
 
     return compare_evaluations(stored(first), stored(second), level)

@@ -227,12 +227,11 @@ def remake(run: Run, split: str = "test", *, settings: EvaluationConfig | None =
     presence = Presence(run.path)
     found = read_evaluation(run, split)
     if found is None:
-        raise BadRun(f"{run.name}: not evaluated yet. First: {evaluate_command(run.name, split)}")
+        raise BadRun(f"{run.name}: not evaluated yet. First: {evaluate_command(run, split)}")
     card = run.model_card()
     if why := found.outdated(card):
         raise BadRun(
-            f"{run.name}: {why} Its predictions are of the earlier one: score it again with "
-            f"{evaluate_command(run.name, split)}."
+            f"{run.name}: {why} Its predictions are of the earlier one: score it again with {evaluate_command(run, split)}."
         )
     config = run.config()
     settings = settings or config.evaluation

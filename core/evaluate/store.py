@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -21,7 +22,7 @@ from core.files.atomic import write_text
 from core.files.untrusted import read_bytes
 from core.metrics.levels import PATHS
 from core.metrics.operating_points import DECIMALS
-from core.runs.folder import was_deleted
+from core.runs.folder import is_study, was_deleted
 from core.runs.locks import EVALUATION as LOCK
 from core.runs.locks import holding
 from core.runs.test_set.external import externals, is_external, require_split, short_name
@@ -61,14 +62,17 @@ def read_evaluation(run: Run, split: str = "test") -> Evaluation | None:
     except (LookupError, TypeError, ValueError) as error:
         raise BadRun(
             f"{run.path / EVALUATION}: the entry of {split} is damaged or of another version ({error}). "
-            f"Evaluate again: {evaluate_command(run.name, split)}."
+            f"Evaluate again: {evaluate_command(run, split)}."
         ) from error
     return replace(found, predictions=read_predictions(run, split))
 
 
-def evaluate_command(run: str, split: str) -> str:
+def evaluate_command(run: Run | str, split: str) -> str:
     """The command that evaluates this split, or this external test set, to be shown as code."""
     which = f"--manifest M.csv --name {short_name(split)}" if is_external(split) else f"--split {split}"
+    if not isinstance(run, str):  # one in a study is found by its folder alone
+        path = run.path
+        run = shlex.quote(path.as_posix()) if is_study(path.parent) else run.name
     return f"`python -m core evaluate {run} {which}`"
 
 
@@ -121,7 +125,7 @@ def read_predictions(run: Run, split: str) -> pd.DataFrame:
         return frame.assign(score=scores)
     except (OSError, ValueError, BadManifest) as error:
         words = getattr(error, "strerror", None) or error
-        raise BadRun(f"{path}: cannot be read ({words}). Evaluate again: {evaluate_command(run.name, split)}.") from error
+        raise BadRun(f"{path}: cannot be read ({words}). Evaluate again: {evaluate_command(run, split)}.") from error
 
 
 def read_table(path: Path) -> pd.DataFrame:

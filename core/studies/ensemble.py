@@ -49,6 +49,7 @@ from core.runs.split_origin import SplitOrigin, write_split_origin
 from core.runs.status import Status, write_status
 from core.runs.test_set.access_log import adopt, inherit
 from core.studies.design import Cell, Design
+from core.studies.misfits import misfits
 from core.studies.study import Study
 from core.training.validation import score_metrics
 from core.wording import counted, listed
@@ -70,7 +71,7 @@ def ensemble_of_study(study: Study, *, cell: int | None = None, name: str | None
         name: of the new run; by default after the study.
 
     Raises:
-        BadRun: there is no such combination; one of its runs is not finished; as `ensemble_of`.
+        BadRun: there is no such combination; one of its runs is not finished, or not what the study asks for; as `ensemble_of`.
         LabError: as `ensemble_of`.
     """
     design = study.design()
@@ -86,6 +87,8 @@ def ensemble_of_study(study: Study, *, cell: int | None = None, name: str | None
             f"{study.name}: an ensemble needs {needed} of {cells[cell].label}, and {len(waiting)} "
             f"{'is' if len(waiting) == 1 else 'are'} not finished: {_few(waiting)}. Train them: study run {study.name}"
         )
+    if wrong := misfits(study, {job: run for job, run in chosen.items() if run is not None}, study.manifest()):
+        raise BadRun(wrong[0])
     runs = [run for run in chosen.values() if run is not None]
     return ensemble_of(runs, root=study.path.parent, name=name, stem=_stem(study, cells, cell), study=study.name)
 

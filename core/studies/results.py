@@ -28,6 +28,7 @@ from core.runs.history import History
 from core.runs.run import Run
 from core.studies.design import SEARCHED, Cell, Design, Job
 from core.studies.folds import COLUMN
+from core.studies.misfits import misfits
 from core.studies.pooled import pooled_auc, pooled_difference
 from core.studies.study import Study
 from core.wording import p_value
@@ -176,7 +177,8 @@ def results_of(study: Study, *, level: Level | None = None) -> StudyResults:
         minutes[job.cell.number] += minutes_of(run)
     counts = Counts(len(finished), len(runs), failed)
     found = summarized(study.name, design, tables, minutes, counts, config, level=shown)
-    return replace(found, warnings=tuple(filter(None, (nobody_known(manifest), *_about_search(design)))))
+    about = (nobody_known(manifest), *_about_search(design), *misfits(study, finished, manifest))
+    return replace(found, warnings=tuple(filter(None, about)))
 
 
 def _searched(design: Design, manifest: pd.DataFrame) -> frozenset[str]:

@@ -222,7 +222,7 @@ def parse_searched(text: str, source: str = "--search") -> tuple[str, Range | li
             low=low, high=high, step=step, log=scale == "log" or (scale is None and on_log_scale(name, low, high))
         )
     except ValueError as error:  # of pydantic, too
-        said = str(error.errors()[0]["msg"]).removeprefix("Value error, ") if hasattr(error, "errors") else "expected numbers"
+        said = first_problem(error) if isinstance(error, ValidationError) else "expected numbers"
         raise BadConfig(f"{source} {text}: {said}") from error
 
 

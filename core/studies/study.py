@@ -190,9 +190,7 @@ class Study:
             BadRun: somebody else has just made it.
             LabError: as core.runs.Run.create.
         """
-        config = configured(self.config(), job.cell)
-        training = config.training.model_copy(update={"seed": config.training.seed + job.repeat})
-        config = config.model_copy(update={"checkpoints": self.path, "training": training})
+        config = job_config(self.config(), job).model_copy(update={"checkpoints": self.path})
         return Run.create(config, fold_rows(manifest, job.repeat, job.fold), name=job.name)
 
     def request_stop(self) -> None:
@@ -338,6 +336,13 @@ def _to_check(design: Design) -> list[Cell]:
     for name, allowed in design.search.space.items():
         found += [Cell(0, {name: value}) for value in (allowed.ends if isinstance(allowed, Range) else allowed)]
     return found
+
+
+def job_config(config: Config, job: Job) -> Config:
+    """What a job is trained with. Raises: as `configured`."""
+    found = configured(config, job.cell)
+    training = found.training.model_copy(update={"seed": found.training.seed + job.repeat})
+    return found.model_copy(update={"training": training})
 
 
 def configured(config: Config, cell: Cell) -> Config:

@@ -28,6 +28,7 @@ from core.runs.folder import runs_root
 from core.runs.test_set.identity import run_folders
 from core.studies import Design, Study, active_workers, list_studies, results_of, start_process, work
 from core.studies.attempts import attempt
+from core.studies.ensemble import ensemble_of_study
 from core.studies.removal import delete_study
 from core.studies.report import study_report
 
@@ -394,6 +395,30 @@ def test_a_mark_without_a_time_is_of_no_worker(trained: Study) -> None:
     mark.parent.mkdir(exist_ok=True)
     mark.write_text("", encoding="utf-8")
     assert active_workers(trained) == 0 and not mark.exists()
+
+
+def test_a_run_that_is_not_what_its_name_says_is_named_with_what_differs(trained: Study) -> None:
+    assert not [each for each in results_of(trained).warnings if "not the run" in each]
+    (first, one), (_, other), (later, third), *_ = trained.runs.items()
+    assert one is not None and other is not None and third is not None
+    one.path.rename(trained.path / "aside")
+    other.path.rename(one.path)  # the other setting, by the same fold
+    warning = next(each for each in results_of(trained).warnings if "not the run" in each)
+    assert warning.startswith(first.name) and "training.learning_rate 0.0001 in place of 0.01" in warning
+    with pytest.raises(BadRun, match="not the run that the study asks for"):
+        ensemble_of_study(trained)
+    shutil.rmtree(one.path)
+    (trained.path / "aside").rename(one.path)
+    shutil.rmtree(third.path)
+    shutil.copytree(one.path, third.path)  # the same setting, by another fold
+    assert any(each.startswith(later.name) and "other images" in each for each in results_of(trained).warnings)
+
+
+def test_a_run_whose_configuration_was_changed_meanwhile_is_named(trained: Study) -> None:
+    path = trained.path / "config.yaml"
+    path.write_text(re.sub(r"(?m)^(\s+epochs:) 1\b", r"\1 2", path.read_text(encoding="utf-8"), count=1), encoding="utf-8")
+    named = [each for each in results_of(trained).warnings if "training.epochs 1 in place of 2" in each]
+    assert len(named) == 4
 
 
 def test_the_report_says_which_folds_were_held_out(tmp_path: Path, images: pd.DataFrame) -> None:
