@@ -44,6 +44,8 @@ def search_values(arguments: argparse.Namespace) -> dict[str, Any] | None:
                 f"--{first} is about a search: say what is searched, e.g. --search training.learning_rate=1e-5..1e-2"
             )
         return None
+    if arguments.one_at_a_time:
+        raise BadConfig("--one-at-a-time is about --compare, and a search compares nothing by hand. Leave it out")
     space = dict(map(parse_searched, arguments.search))
     if len(space) < len(arguments.search):
         raise BadConfig("--search: a setting is named twice. Give one range, or all its choices at once")

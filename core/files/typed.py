@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
@@ -44,6 +45,7 @@ def first_problem(error: ValidationError, objects: Mapping[str, str] | None = No
     if first["type"] == "dict_type" and objects and place in objects:
         first["msg"] = f"expected {objects[place]}"
     said = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
+    said = re.sub(r"^(String|List|Dictionary|Value) should have", "expected", said)
     said = said.replace("a valid boolean", "true or false")
     simple = first["input"] is None or isinstance(first["input"], bool | int | float | str)
     own = first["type"] == "value_error" and not simple  # a sentence of ours about the whole: it has said what came
