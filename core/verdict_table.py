@@ -15,6 +15,7 @@ from core.errors import BadRun
 from core.predict import Predictor
 from core.predict_breasts import predict_breasts
 from core.prediction import BreastPrediction, Prediction
+from core.wording import sentences
 
 COLUMNS = ("file", "score", "calibrated", "decision", "refusal", "note", "view", "threshold", "threshold_basis")
 
@@ -106,5 +107,5 @@ def _verdict(result: Prediction | BreastPrediction) -> Row:
         "calibrated": None if result.calibrated is None else round(result.calibrated, 6),
         "decision": result.decision,
         "refusal": result.refusal or None,
-        "note": "; ".join(_notes(result)),
+        "note": sentences(_notes(result)),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -72,6 +73,12 @@ def plain(text: str) -> str:
 def counted(count: int, noun: str, plural: str = "") -> str:
     """The count with its noun: `1 patient`, `2,000 patients`. Without `plural` the noun takes an s."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def sentences(parts: Iterable[str]) -> str:
+    """Remarks one after the other, each with a full stop and, unless it begins with a file's name, a capital."""
+    found = (upper_first(part) if re.match(r"[a-z]+[ ,]", part) else part for part in parts if part)
+    return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in found)
 
 
 def upper_first(text: str) -> str:

@@ -11,7 +11,7 @@ from core.cli.arguments import Commands, add_command, json_option, run_argument
 from core.cli.output import note, print_json, print_table, printable
 from core.cli.workspace import default_config, open_run
 from core.errors import BadRun, LabError
-from core.wording import OPTIMISTIC
+from core.wording import OPTIMISTIC, sentences
 
 LONGEST_REASON = 1000  # characters in the list of runs; --json has all
 _SAME = 0.005  # an evaluation may leave out images that training scored, and computes in another precision
@@ -56,7 +56,7 @@ def list_(arguments: argparse.Namespace) -> int:
         problems += [used] if isinstance(used, str) else []
         marks = (leakage_warning_of(metrics["leakage"] or ""), warning_of(metrics["chance"] or ""))
         reasons = (" ".join(status.reason.split()), _unusable(run), metrics["cost"] or "", *problems, *marks)
-        reason = "; ".join(dict.fromkeys(part for part in reasons if part))
+        reason = sentences(dict.fromkeys(part for part in reasons if part))
         rows.append(
             {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": reason}
             | metrics
@@ -97,7 +97,7 @@ def list_(arguments: argparse.Namespace) -> int:
         intervals = f"; intervals are of {' or '.join(f'{level:.0%}' for level in sorted(levels))}" if levels else ""
         if len(levels) > 1:
             intervals += " as each run has it (--json says which)"
-        note(f"AUCs are by image, not by breast or patient{intervals}. val: {OPTIMISTIC}")
+        note(f"AUCs are by image, not by breast or patient{intervals}. On val they are {OPTIMISTIC}")
     return 0
 
 

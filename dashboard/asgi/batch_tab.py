@@ -15,7 +15,7 @@ import pandas as pd
 from core.errors import LabError
 from core.files.spreadsheet import spreadsheet_csv
 from core.verdict_table import COLUMNS, Row
-from core.wording import counted
+from core.wording import counted, sentences
 from dashboard.asgi import prediction_html
 from dashboard.asgi.batch_scoring import MOST, BatchResult, score_files
 from dashboard.asgi.scoring import PRIVATE, QUEUE_OF_MANY
@@ -130,7 +130,7 @@ def _line(row: Row, pictures: Sequence[bytes], notes: Sequence[str], shared: Seq
     shown = "".join(f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(each).decode("ascii")}">' for each in pictures)
     kind = row["decision"] or "none"
     numbers = ["" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "calibrated")]
-    own = "; ".join(note.rstrip(".") for note in notes if note not in shared) if pictures else row["note"]
+    own = sentences(note for note in notes if note not in shared) if pictures else row["note"]
     cells = (
         shown,
         html.escape(row["file"]),

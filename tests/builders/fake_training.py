@@ -24,7 +24,12 @@ def faked(auc: AucOf = auc_of, *, killed: Callable[[Run, int], bool] = lambda ru
     """In place of `core.training.launchers.run_to_end`. `killed` after an epoch of a run: it ends there as if by kill -9."""
 
     def run_to_end(
-        run: Run, *, resume: bool = False, on_event: Any = None, queue: bool = True, on_acquired: Callable[[], None] | None = None
+        run: Run,
+        *,
+        resume: bool = False,
+        on_event: Any = None,
+        queue: bool = True,
+        on_acquired: Callable[[], None] | None = None,
     ) -> Status:
         lock = run.acquire()
         try:

@@ -16,7 +16,7 @@ from core.evaluate.notes import in_images
 from core.evaluate.result import REFUSED, UNREADABLE, Excluded, left_words
 from core.metrics.omnibus import Omnibus
 from core.report import gather
-from core.wording import counted, times
+from core.wording import counted, sentences, times
 
 _NOUNS = (
     "images patients breasts tests groups folds epochs times openings models results values reasons files rows columns lesions "
@@ -115,3 +115,8 @@ def test_the_command_line_shows_the_ece_beside_its_chance_level_and_columns_by_t
     raw = next(line for line in out.splitlines() if line.startswith("none (the model's)"))
     assert f"{found.calibration.before.chance:.3f}" in raw  # type: ignore[union-attr]
     assert "clustered by patient" in out and "View" in out and "\nview " not in out
+
+
+def test_remarks_are_sentences_without_doubled_punctuation() -> None:
+    found = sentences(["scored anyway", "Two of them were (out-of-fold).", "", "a_file.csv: damaged"])
+    assert found == "Scored anyway. Two of them were (out-of-fold). a_file.csv: damaged."
