@@ -73,7 +73,7 @@ def list_(arguments: argparse.Namespace) -> int:
                 (
                     r["run"],
                     r["state"],
-                    f"{r['epoch'] or 0}/{r['epochs'] or 0}",
+                    f"{r['epoch'] or 0}/{r['epochs']}" if r["epochs"] else "",
                     with_limits(r["val_auc"], r["val_auc_interval"]),
                     with_limits(r["test_auc"], r["test_auc_interval"]),
                     printable(_external_words(r["external_tests"]), LONGEST_REASON),

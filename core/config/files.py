@@ -27,13 +27,17 @@ _MOST_LINES = 50  # mistakes in a message
 
 
 def load_config(
-    path: Path | str | None = None, overrides: Sequence[str] | Mapping[str, Any] = (), *, warn: bool = True
+    path: Path | str | None = None,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    warn: bool = True,
+    called: str = "overrides",
 ) -> Config:
     """Read a configuration file and apply overrides to it.
 
     `path` None starts from the built-in defaults. Overrides are `section.field=value`, whose values are YAML (`[512, 256]`,
     `true`, `1e-4`), or {"section.field": value} with values of Python; {"section": {"field": value}} says the same.
-    Names of version 0.1 are read, and logged with `warn`.
+    Names of version 0.1 are read, and logged with `warn`. Messages name what is wrong in a mapping of overrides after `called`.
 
     Raises:
         BadConfig: the file is missing or not YAML; a field is unknown or its value impossible. The message
@@ -44,7 +48,7 @@ def load_config(
     if path is not None:
         source = str(path)
         document = _document(Path(path))
-    option, given = ("overrides", _fields(overrides)) if isinstance(overrides, Mapping) else ("--set", map(_parsed, overrides))
+    option, given = (called, _fields(overrides)) if isinstance(overrides, Mapping) else ("--set", map(_parsed, overrides))
     values = with_present_names(_plain(document), source, warn=warn)
     set_here = {}
     for name, value in given:

@@ -25,9 +25,9 @@ def clean_name(name: str) -> str:
     text = re.sub(r"[^\w.]+", "-", unicodedata.normalize("NFC", name), flags=re.UNICODE)
     text = re.sub(r"-{2,}", "-", text)[:_LONGEST].strip("-. ")
     if not text or (text.startswith("_") and not text.strip("_")):
-        raise BadRun(f"run name {name!r}: expected letters or digits, for example b0-clahe2")
+        raise BadRun(f"the name {name!r}: expected letters or digits, for example b0-clahe2")
     if text.split(".")[0].lower() in _DEVICES:
-        raise BadRun(f"run name {name!r}: Windows keeps {text.split('.')[0]} for itself; choose another name")
+        raise BadRun(f"the name {name!r}: Windows keeps {text.split('.')[0]} for itself; choose another name")
     return text
 
 

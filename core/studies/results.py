@@ -7,7 +7,7 @@ same ones. Everything is made again from the runs' predictions, nothing is store
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -31,7 +31,7 @@ from core.studies.folds import COLUMN
 from core.studies.misfits import misfits
 from core.studies.pooled import pooled_auc, pooled_difference
 from core.studies.study import Study
-from core.wording import p_value
+from core.wording import counted, p_value
 
 OPTIMISTIC = (
     "Each run chooses its best epoch on the fold that it is scored on, so the metrics are optimistic; differences between "
@@ -177,8 +177,20 @@ def results_of(study: Study, *, level: Level | None = None) -> StudyResults:
         minutes[job.cell.number] += minutes_of(run)
     counts = Counts(len(finished), len(runs), failed)
     found = summarized(study.name, design, tables, minutes, counts, config, level=shown)
-    about = (nobody_known(manifest), *_about_search(design), *misfits(study, finished, manifest))
+    about = (nobody_known(manifest), *_about_search(design), *misfits(study, finished, manifest), _left_out(finished.values()))
     return replace(found, warnings=tuple(filter(None, about)))
+
+
+def _left_out(runs: Iterable[Run]) -> str:
+    """A sentence on the images that trainings could not read, which are in no result; "" where there are none."""
+    found = {path: reason for run in runs for path, reason in run.excluded().items()}
+    if not found:
+        return ""
+    path, reason = next(iter(found.items()))
+    return (
+        f"{counted(len(found), 'image')} could not be read and took no part in the runs that list "
+        f"{'it' if len(found) == 1 else 'them'} in excluded.csv. The first: {reason if path in reason else f'{path}: {reason}'}"
+    )
 
 
 def _searched(design: Design, manifest: pd.DataFrame) -> frozenset[str]:

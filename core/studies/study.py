@@ -356,4 +356,4 @@ def configured(config: Config, cell: Cell) -> Config:
         if not isinstance(node, dict) or last not in node:
             raise BadConfig(f"{name}: there is no such setting. `config.yaml` lists them all")
         node[last] = value
-    return load_config(None, values)
+    return load_config(None, values, called="settings of the study")

@@ -51,7 +51,7 @@ def test_a_name_becomes_a_folder_that_exists_everywhere(given: str, expected: st
 
 @pytest.mark.parametrize("given", ["", "   ", "...", "///", "con", "NUL", "lpt1.txt", "Com9"])
 def test_an_impossible_name_is_refused(given: str) -> None:
-    with pytest.raises(BadRun, match="run name"):
+    with pytest.raises(BadRun, match="the name"):
         clean_name(given)
 
 

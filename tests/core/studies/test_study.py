@@ -60,6 +60,15 @@ def trained(finished: Study, tmp_path: Path) -> Study:
     return Study.open(tmp_path / "runs" / "lr")
 
 
+def test_what_no_training_could_read_stands_with_the_results(trained: Study) -> None:
+    assert not any("excluded.csv" in each for each in results_of(trained).warnings)
+    for run in list(trained.runs.values())[:2]:
+        assert run is not None
+        (run.path / "excluded.csv").write_text("path,reason\ngone.png,gone.png: no such file.\n", encoding="utf-8")
+    (said,) = (each for each in results_of(trained).warnings if "excluded.csv" in each)
+    assert said.startswith("1 image could not be read") and said.endswith("The first: gone.png: no such file.")
+
+
 def test_a_study_is_a_folder_that_says_what_it_asks(tmp_path: Path, images: pd.DataFrame) -> None:
     study = make(tmp_path, images)
     assert study.design() == DESIGN and [each.name for each in list_studies(tmp_path / "runs")] == ["lr"]
