@@ -94,5 +94,6 @@ def _line(event: Event) -> str:
     if event["type"] == "warning" or event["type"] == "error":
         return f"{event['type']}: {event['message']}"
     if event["type"] == "excluded":
-        return f"left out: {event['path']}: {event['reason']}"
+        named = event["path"] in event["reason"]
+        return f"left out: {event['reason'] if named else event['path'] + ': ' + event['reason']}"
     return ""
