@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import streamlit as st
 
 from core.errors import LabError
 from core.runs import Run
-from core.wording import plain
+from core.wording import plain, upper_first
 from dashboard.state import training_runs
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,21 @@ def error(text: str, icon: str = "error") -> None:
 
 def warning(text: str, icon: str = "warning") -> None:
     st.warning(text, icon=f":material/{icon}:")
+
+
+def warnings(texts: Sequence[str]) -> None:
+    """Plain texts as warnings in the room of one: the first, and a button beside it that opens the others."""
+    first, *others = [plain(upper_first(text)) for text in dict.fromkeys(texts)] or [""]
+    if not first:
+        return
+    if not others:
+        warning(first)
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="warnings"):
+        warning(first)
+        with st.popover(f"{len(others)} more", icon=":material/warning:", width="content"):
+            for text in others:
+                warning(text)
 
 
 def info(text: str, icon: str = "info") -> None:

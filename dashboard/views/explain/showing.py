@@ -167,11 +167,19 @@ def how_to_read() -> None:
 
 
 def notes(shown: list[Case], found: list[Explained]) -> None:
-    """Above the picture: warnings of reader, preparation and gate."""
-    for case, each in zip(shown, found, strict=True):
-        name = f"{case.name}: " if len(shown) > 1 else ""
-        for warning in (*each.prediction.warnings, *([case.warning] if case.warning else [])):
-            notices.warning(f"{name}{warning}")
+    """Above the picture: warnings of reader, preparation and gate, in the room of one; without what a refusal says already."""
+    said = [
+        [*([case.warning] if case.warning else []), *(words for words in each.prediction.warnings if not repeats(each, words))]
+        for case, each in zip(shown, found, strict=True)
+    ]
+    of_all = [words for words in said[0] if all(words in each for each in said)]
+    own = [f"{case.name}: {words}" for case, each in zip(shown, said, strict=True) for words in each if words not in of_all]
+    notices.warnings([*own, *of_all])
+
+
+def repeats(found: Explained, warning: str) -> bool:
+    """Whether a warning is the reason why there is no verdict, which stands above it."""
+    return bool(found.prediction.refusal) and warning in found.prediction.verdict
 
 
 def map_note(case: Case, found: Explained) -> str:

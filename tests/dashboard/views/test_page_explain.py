@@ -193,6 +193,16 @@ def test_an_upload_without_a_breast_gets_no_score(run: Run) -> None:
     assert any("no breast was found" in each.value and "is not a result" in each.value for each in app.warning)
 
 
+def test_the_reason_for_no_verdict_is_not_repeated_among_the_warnings(run: Run) -> None:
+    app = open_page("explain")
+    app.button_group(key="explain:source:widget").set_value("upload").run()
+    content = cv2.imencode(".png", np.zeros((800, 1000, 3), dtype=np.uint8))[1].tobytes()
+    app.file_uploader[0].upload("nothing.png", content, "image/png").run()
+    assert not app.exception
+    reason = app.error[0].value.removeprefix("No verdict: ").rstrip(".").lower()
+    assert app.warning and not any(each.value.lower() in reason for each in app.warning)
+
+
 def test_a_damaged_model_is_shown_as_its_text(run: Run) -> None:
     (run.path / "model.safetensors").write_bytes(b"damaged")
     app = open_page("explain")
