@@ -18,6 +18,8 @@ COLOURS = {
     ("#f3f4f8", "#1d2029"): ("input_background_fill", "background_fill_secondary"),
     ("#1d2230", "#e7e9f0"): ("body_text_color", "block_label_text_color", "block_title_text_color"),
     ("#5b6070", "#a6abba"): ("body_text_color_subdued",),
+    ("#5146c9", "#6a5fe6"): ("button_primary_background_fill",),  # white on it: 4.5:1 and more
+    ("#4338b8", "#5f54dd"): ("button_primary_background_fill_hover",),
     ("#d9dce5", "#343946"): ("block_border_color", "border_color_primary"),
 }
 FRONTEND = Path(__file__).parents[1] / "ui" / "frontend"
