@@ -166,10 +166,11 @@ def table(frame: pd.DataFrame, **options: Any) -> None:
 
 def as_drawn(figure: go.Figure) -> dict[str, Any]:
     """A figure as pages draw it, for the browser: {"figure": JSON, "height": px}."""
-    axis = {"tickfont_size": 14, "title_font_size": 14, "gridcolor": _GRID, "linecolor": _GRID, "zerolinecolor": _GRID}
+    size = max(14, int(figure.layout.font.size or 0))  # larger where the figure asks for that: on slides
+    axis = {"tickfont_size": size, "title_font_size": size, "gridcolor": _GRID, "linecolor": _GRID, "zerolinecolor": _GRID}
     figure.update_xaxes(axis)
     figure.update_yaxes(axis)
-    figure.update_layout(legend_font_size=14, hoverlabel_font_size=14)
+    figure.update_layout(legend_font_size=size, hoverlabel_font_size=size)
     return {"figure": figure.to_json(), "height": int(figure.layout.height or 380)}
 
 

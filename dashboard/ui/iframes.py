@@ -45,6 +45,6 @@ def manifest_of(token: str) -> Path | None:
         return _known.get(token)
 
 
-def gradio(query: str, *, height: int) -> None:
-    """The tab in a frame, at least `height` px high, in the theme of the page."""
-    _frame(data={"query": query, "height": height, "title": "Score one image"}, key="gradio")
+def gradio(query: str, *, height: int, grows: bool = True) -> None:
+    """The tab in a frame `height` px high, or as much higher as it is itself where it `grows`, in the theme of the page."""
+    _frame(data={"query": query, "height": height, "grows": grows, "title": "Score one image"}, key="gradio")

@@ -1,4 +1,4 @@
-// The Gradio tab in a frame of its own: at an address below the page's own one, in the page's theme, as high as it is.
+// The Gradio tab in a frame of its own: at an address below the page's own one, in the page's theme, as high as it is where it may grow.
 export default function (component) {
   const { data, parentElement } = component
   const root = parentElement.querySelector(".frame")
@@ -9,7 +9,7 @@ export default function (component) {
     root.append(frame)
     frame.onload = () => {
       dress(root, frame)
-      grow(frame, data.height)
+      if (data.grows) grow(frame, data.height)
     }
     // Streamlit changes the theme in variables; a transition of a colour that follows one shows when.
     root.ontransitionrun = () => requestAnimationFrame(() => setTimeout(() => dress(root, frame), 50))

@@ -16,8 +16,8 @@ from dashboard.state.file_stamps import stamp
 from dashboard.ui import components, image_components, notices, pages, test_set_access
 from dashboard.views.present import slides
 
-# Page, title, sentence and buttons leave so much of the window to the picture.
-AROUND, SMALLEST = 300, 300  # px
+# Page, title, sentence and buttons leave the rest of the window to the picture; above 720 px their text grows with the window.
+AROUND, GROWS, SMALLEST = 264, 0.11, 300  # px, share of what is above 720 px, px
 # What a story is made of.
 _RECORDS = (
     "manifest.csv",
@@ -63,7 +63,8 @@ def present(run: Run, shown: Sequence[Slide]) -> None:
     known = st.session_state.get("present:height")
     pressed = _keys(data={"height": known}, key="present:keys", on_pressed_change=lambda: None, on_height_change=lambda: None)
     known = st.session_state["present:height"] = getattr(pressed, "height", None) or known
-    height = max(SMALLEST, int(known or 720) - AROUND)
+    window = int(known or 720)
+    height = max(SMALLEST, window - AROUND - round(GROWS * max(0, window - 720)))
     at = min(int(preferences.get("present:slide", 0) or 0), len(shown) - 1)
     turned = {"next": at + 1, "previous": at - 1, "first": 0}.get(getattr(pressed, "pressed", None) or "", at)
     if getattr(pressed, "pressed", None) == "end":
@@ -72,11 +73,11 @@ def present(run: Run, shown: Sequence[Slide]) -> None:
         turn_to(turned)
         st.rerun()
     slide = shown[at]
-    with st.container(key="slide_title"):
-        st.title(slide.title, anchor=False)
-    if run.model_card().synthetic:
-        notices.synthetic_badge("The demo set: no real mammograms.")
-    with st.container(height=height + 16, border=False):
+    with st.container(key="slide_title", horizontal=True, vertical_alignment="center"):
+        st.title(slide.title, anchor=False, width="content")
+        if run.model_card().synthetic:
+            notices.synthetic_badge("The demo set: no real mammograms.")
+    with st.container(height=height + 16, border=False, key="slide_picture"):
         try:
             slides.DRAW[slide.kind](run, slide, height)
         except LabError as error:  # before an audience an error is a quiet line

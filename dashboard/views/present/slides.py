@@ -85,18 +85,22 @@ def training(run: Run, slide: Slide, height: int) -> None:
         left, right = st.columns(2)
         with left:
             components.chart(
-                large(loss_figure(history, **room)), "present:loss", alt=f"Loss of {run.name}", saved_as=f"{run.name} loss"
+                large(loss_figure(history, **room), height),
+                "present:loss",
+                alt=f"Loss of {run.name}",
+                saved_as=f"{run.name} loss",
             )
         with right:
-            chart = large(metric_figure(history, ["auc"], **room))
+            chart = large(metric_figure(history, ["auc"], **room), height)
             components.chart(chart, "present:auc", alt=f"AUC of {run.name}", saved_as=f"{run.name} AUC")
 
     st.fragment(draw, run_every=0.4 if playing else None)()
 
 
-def large(figure: Any) -> Any:
+def large(figure: Any, height: int) -> Any:
     """The chart with text that is read from the last row."""
-    return figure.update_layout(font={"size": FONT}, legend={"font": {"size": FONT}})
+    size = max(FONT, height // 30)
+    return figure.update_layout(font={"size": size}, legend={"font": {"size": size}})
 
 
 def _epoch(event: StepEvent) -> float:
@@ -119,7 +123,7 @@ def curve(run: Run, slide: Slide, height: int) -> None:
         if abs(threshold - slide.threshold) > 5e-4:
             st.caption(f"Moved for the demonstration. {caught(rows, slide.threshold)}")
     with left:
-        figure = large(roc_figure(roc(malignant, rows["score"]), threshold=threshold, height=height))
+        figure = large(roc_figure(roc(malignant, rows["score"]), threshold=threshold, height=height), height)
         saved_as = f"{run.name} {slide.split} ROC"
         components.chart(figure, "present:roc", alt="ROC curve", subject=run.name, saved_as=saved_as)
 
@@ -131,7 +135,7 @@ def case(run: Run, slide: Slide, height: int) -> None:
         tiles = heatmap_thumbnails.input_and_heatmap(run, slide.path)
         if waiting and all(tile.image for tile in tiles):
             st.rerun()
-        image_components.gallery(tiles, key=f"present:{slide.kind}", columns=2, height=height - 60)
+        image_components.gallery(tiles, key=f"present:{slide.kind}", columns=2, height=height - 70)
         st.caption(heatmap_thumbnails.READING)
 
     waiting = not all(tile.image for tile in heatmap_thumbnails.input_and_heatmap(run, slide.path))
@@ -139,9 +143,9 @@ def case(run: Run, slide: Slide, height: int) -> None:
 
 
 def live(run: Run, slide: Slide, height: int) -> None:
-    """The Test image tab."""
+    """The Test image tab, scrolled in its frame."""
     of = iframes.token(datasets.current_manifest())
-    iframes.gradio(urlencode({"run": run.name, "of": of}), height=height)
+    iframes.gradio(urlencode({"run": run.name, "of": of}), height=height, grows=False)
 
 
 DRAW: dict[str, Callable[[Run, Slide, int], None]] = {
