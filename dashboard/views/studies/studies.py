@@ -77,7 +77,7 @@ def one(study: Study) -> None:
     with notices.errors_shown():
         asked = study.design()
         if asked.question:
-            st.markdown(f"#### {plain(asked.question)}")
+            st.markdown(f"## {plain(asked.question)}", anchors=False)
         state = studies.progress_of(study)
         if state.workers:
             studies.forget_start(study)
