@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.errors import LabError
 from core.runs import Run
-from core.wording import plain, upper_first
+from core.wording import plain, sentences
 from dashboard.state import training_runs
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def warning(text: str, icon: str = "warning") -> None:
 
 def warnings(texts: Sequence[str]) -> None:
     """Plain texts as warnings in the room of one: the first, and a button beside it that opens the others."""
-    first, *others = [plain(upper_first(text)) for text in dict.fromkeys(texts)] or [""]
+    first, *others = [plain(sentences([text])) for text in dict.fromkeys(texts)] or [""]
     if not first:
         return
     if not others:
