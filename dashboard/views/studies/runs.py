@@ -8,12 +8,13 @@ from core.studies import Study
 from core.wording import duration, plain
 from dashboard.state import studies, widgets
 from dashboard.state.run_states import STATES
-from dashboard.state.studies import Progress
-from dashboard.ui import html_tables
+from dashboard.ui import html_tables, notices
 
 
-def shown(study: Study, state: Progress) -> None:
-    """A table; below it a failed run can be tried again."""
+@notices.errors_shown()
+def shown(study: Study) -> None:
+    """A table; below it a failed run can be tried again. It can be drawn again by itself."""
+    state = studies.progress_of(study)
     rows = []
     for name, each in state.runs.items():
         epoch = "" if each is None or not each.epochs else f"{each.epoch} of {each.epochs}"

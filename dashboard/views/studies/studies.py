@@ -109,7 +109,7 @@ def one(study: Study) -> None:
         elif part == "Ensemble":
             ensemble.form(study, state)
         else:
-            runs.shown(study, state)
+            st.fragment(runs.shown, run_every=REFRESH if active else None)(study)
 
 
 @notices.errors_shown()
