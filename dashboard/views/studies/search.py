@@ -10,7 +10,7 @@ from core.errors import BadConfig
 from core.plots import METRIC_TITLES, coordinates_figure, importance_figure, trials_figure
 from core.studies.search import IMPORTANCE, TOO_FEW, SearchResults, settings_text
 from core.studies.search_space import STORAGE, Search, on_log_scale, parse_searched
-from core.wording import counted, plain
+from core.wording import counted, plain, upper_first
 from dashboard.state import widgets
 from dashboard.ui import components, html_tables, notices
 
@@ -139,7 +139,7 @@ def shown(found: SearchResults) -> None:
     lines = coordinates_figure(settings, found.metric, higher_is_better=found.higher_is_better, log=found.log)
     components.chart(lines, "studies:coordinates", alt="settings and metric of each finished trial", subject=found.study)
     st.caption("A line a finished trial: orange the best, blue the better quarter.")
-    heads = [metric if head == found.metric else head.capitalize() for head in found.heads]
+    heads = [metric if head == found.metric else upper_first(head).replace("_", " ") for head in found.heads]
     html_tables.table(heads, found.table_rows())
 
 
