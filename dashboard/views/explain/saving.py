@@ -94,13 +94,13 @@ def saving(
     if st.button("Save overlay to the run", type="primary", icon=":material/save:", width="stretch", key="explain:save"):
         path = save(run.path, name, overlay)
         st.toast(f"Saved: {settings.display_path(path)}", icon=":material/check_circle:")
-    first, second = st.columns(2)
-    with first:
-        components.download("Download", encode_png(overlay), name, "image/png", "explain:download", wide=True)
+    buttons = st.container(horizontal=True, gap="small")  # below each other where the column is narrow
+    with buttons:
+        components.download("Download", encode_png(overlay), name, "image/png", "explain:download")
     if listed is not None and len(listed) > 1 and ask.method not in SLOW:
         count = min(MANY, len(listed))
         words = f"The first {count} of this list, into the run's explain folder."
-        if second.button(f"Save heatmaps of {count}", width="stretch", key="explain:many", help=words):
+        if buttons.button(f"Save heatmaps of {count}", key="explain:many", help=words):
             save_many(run, listed.head(count), ask, display)
 
 
