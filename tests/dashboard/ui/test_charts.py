@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import plotly.graph_objects as go
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -9,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.wording import number
 from dashboard.asgi import server
+from dashboard.ui import components
 from dashboard.ui.plotly_script import plotly_script
 
 
@@ -56,3 +60,11 @@ def test_the_chart_library_is_served_from_our_own_origin_and_kept_by_the_browser
 )
 def test_no_number_reads_as_zero_that_is_none(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize(("asked", "drawn"), [(20, 20), (9, 14)])
+def test_text_of_a_chart_is_as_large_as_the_figure_asks_and_never_below_14_px(asked: int, drawn: int) -> None:
+    figure = go.Figure(go.Scatter(x=[0, 1], y=[0, 1])).update_layout(font_size=asked)
+    layout = json.loads(components.as_drawn(figure)["figure"])["layout"]
+    assert layout["xaxis"]["tickfont"]["size"] == layout["yaxis"]["title"]["font"]["size"] == drawn
+    assert layout["legend"]["font"]["size"] == drawn
