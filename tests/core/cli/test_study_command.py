@@ -56,7 +56,7 @@ def test_a_study_goes_from_the_question_to_the_answer(lab: Path, capsys: pytest.
     assert main(["evaluate", "mean", "--split", "val"]) == 0
     assert "out-of-fold: each image is scored by those of the 2 models that held it out" in capsys.readouterr().out
     assert main(["runs"]) == 0
-    assert "mean of 2 models" in capsys.readouterr().out
+    assert "Mean of 2 models" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
