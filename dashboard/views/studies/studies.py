@@ -88,6 +88,9 @@ def one(study: Study) -> None:
         found = cached.results(study) if state.done else None
         if found is not None:
             results.answer(found)
+        elif state.failed and not active:
+            words = f"No run has finished: {counted(state.failed, 'run')} failed. The reasons stand with the runs below"
+            notices.warning(f"{words}, where a failed run can be tried again.")
         else:
             notices.info("Nothing is trained yet. Results appear with the first finished run.")
         if searched is not None and asked.search is not None:

@@ -212,6 +212,11 @@ def test_one_failed_run_is_tried_again_by_name(study: Study, started: list[tuple
     app = open_page("studies")
     button(app, "studies:retry_one").click().run()
     assert started == [("lr", [first.name])]
+    for run in study.runs.values():
+        assert run is not None
+        run.set_status(state="failed", reason="no room left on the disk")
+    app = open_page("studies")
+    assert "No run has finished: 4 runs failed." in texts(app) and "Nothing is trained yet" not in texts(app)
 
 
 @pytest.mark.slow
