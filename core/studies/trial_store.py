@@ -7,6 +7,7 @@ and none twice. Optuna is imported here alone, when a store is opened.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import sqlite3
 import warnings
@@ -326,8 +327,7 @@ def _pruner(config: Config, *, pruning: bool) -> Any:
     """By the median of the trials so far at the same epoch: not before there are a few, nor in a training's first third."""
     from optuna.pruners import MedianPruner, NopPruner
 
-    epochs = config.training.epochs
-    return MedianPruner(n_startup_trials=4, n_warmup_steps=max(1, epochs // 3)) if pruning else NopPruner()
+    return MedianPruner(n_startup_trials=4, n_warmup_steps=math.ceil(config.training.epochs / 3)) if pruning else NopPruner()
 
 
 def _optuna() -> Any:

@@ -21,7 +21,7 @@ from core.studies import Design, Range, Search, Study, results_of, search_of, wo
 from core.studies.report import study_report
 from core.studies.search import Searched, SearchResults, search
 from core.studies.study import _as_yaml
-from core.studies.trial_store import TrialStore
+from core.studies.trial_store import TrialStore, _pruner
 
 RATE = "training.learning_rate"
 SPACE = {RATE: Range(low=1e-4, high=0.1, log=True), "model.dropout": Range(low=0, high=0.5)}
@@ -60,6 +60,26 @@ def changed(study: Study, **search: Any) -> Study:
     other = Search.model_validate(design.search.model_dump() | search)
     (study.path / "study.yaml").write_text(_as_yaml(design.model_copy(update={"search": other})), encoding="utf-8")
     return study
+
+
+@pytest.mark.parametrize(("epochs", "first"), [(1, 1), (3, 1), (4, 2), (5, 2), (6, 2), (15, 5)])
+def test_no_trial_is_pruned_in_the_first_third_of_its_epochs(tmp_path: Path, epochs: int, first: int) -> None:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    pruner = _pruner(toy_config(tmp_path, training__epochs=epochs), pruning=True)
+    trials = optuna.create_study(direction="maximize", pruner=pruner)
+    for _ in range(4):
+        good = trials.ask()
+        for epoch in range(1, epochs + 1):
+            good.report(0.9, epoch)
+        trials.tell(good, 0.9)
+    poor = trials.ask()
+    pruned = []
+    for epoch in range(1, epochs + 1):
+        poor.report(0.1, epoch)
+        pruned.append(poor.should_prune())
+    assert pruned.index(True) + 1 == first >= epochs / 3
 
 
 def searched(study: Study, *, retry: bool = False, **more: Any) -> Searched:
