@@ -117,7 +117,7 @@ class Distance:
 
     @property
     def learned_from(self) -> str:
-        """The images that it was fitted on, in words."""
+        """How many images it was fitted on, as text."""
         return f"{self.train} training and {self.validation} validation images"
 
     def words(self, relative: float | None) -> str:
@@ -151,7 +151,7 @@ class MeanDistance(Distance):
 
     @property
     def learned_from(self) -> str:
-        """The images that the members' gates were fitted on, in words: each has its own."""
+        """How many images the members' gates were fitted on, as text: each has its own."""
         train, validation = (
             f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(min(counts))
             for counts in ([gate.train for gate in self.gates], [gate.validation for gate in self.gates])

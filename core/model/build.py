@@ -70,7 +70,7 @@ def build_model(config: ModelConfig, *, limits: BuildLimits | None = None, copie
 
 def build_uninitialized(config: ModelConfig, outlined: Classifier) -> Classifier:
     """The network that `config` describes and `outline` has outlined, in train mode. Its parameters have yet to be read from a
-    file: drawing random ones first takes longer than reading does. torch's random numbers go on as if it had not been made.
+    file: drawing random ones first takes longer than reading does. torch's random state is left as it was.
 
     Raises:
         BadConfig: an option that it refuses, or more weights than the memory that is free.

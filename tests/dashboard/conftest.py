@@ -33,7 +33,7 @@ def _components_found_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _scripts_compiled_once() -> Iterator[None]:
-    """Each AppTest compiles every page anew, and parses it for Streamlit's magic, which config.toml turns off: these tests run
+    """Each AppTest compiles every page again, and parses it for Streamlit's magic, which config.toml turns off: these tests run
     in folders of their own, where it is not read."""
     compiled = local_script_runner.ScriptCache()
     with pytest.MonkeyPatch.context() as patch:

@@ -33,7 +33,7 @@ rows = st.lists(st.tuples(st.integers(0, 30), st.sampled_from(SPLITS), st.boolea
 groups = st.lists(st.sets(st.integers(0, 59), min_size=2, max_size=4), max_size=6)
 
 
-@settings(max_examples=25)
+@settings(max_examples=60)
 @given(rows, groups)
 def test_connected_images_share_a_split_and_others_stay(drawn: list[tuple[int, str, bool]], copies: list[set[int]]) -> None:
     patients, splits, malignant = (list(column) for column in zip(*drawn, strict=True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -154,6 +153,7 @@ def test_spacing_is_in_mm_and_impossible_ones_are_none(elements: dict[str, Any],
 
 
 # Every string is one that stands nowhere else: it may appear nowhere after reading.
+# Names that are part of no other word: other threads log, too, and "unavailable" holds Una.
 SECRETS = {
     "PatientName": "Quxley^Zoraida^Ottilie",
     "PatientID": "KX-7731-91",
@@ -177,7 +177,7 @@ SECRETS = {
     "ReferringPhysicianName": "Drummel^Hortensia",
     "PerformingPhysicianName": "Wexelblatt^Ignatz",
     "OperatorsName": "Pumpernel^Jost",
-    "NameOfPhysiciansReadingStudy": "Sternwald^Una",
+    "NameOfPhysiciansReadingStudy": "Sternwald^Ulvhild",
     "RequestingPhysician": "Ruckelshaus^Bo",
     "DeviceSerialNumber": "SN-448812",
 }
@@ -207,8 +207,7 @@ def telling(where: int) -> Dataset:
 
 
 def told(text: str) -> list[str]:
-    # Whole words: what another thread logs meanwhile ("unavailable") is nobody's name.
-    return [word for word in WORDS if re.search(rf"(?<![a-z]){re.escape(word)}(?![a-z])", text, re.IGNORECASE)]
+    return [word for word in WORDS if word.lower() in text.lower()]
 
 
 @pytest.fixture

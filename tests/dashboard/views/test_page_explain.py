@@ -178,13 +178,19 @@ def test_an_unreadable_upload_is_shown_as_its_text(run: Run) -> None:
     assert len(app.error) == 1
 
 
-@pytest.mark.slow
-def test_an_upload_without_a_breast_gets_no_score(run: Run) -> None:
+def without_a_breast() -> AppTest:
+    """The page with a black image uploaded."""
     app = open_page("explain")
     app.button_group(key="explain:source:widget").set_value("upload").run()
     content = cv2.imencode(".png", np.zeros((800, 1000, 3), dtype=np.uint8))[1].tobytes()
     app.file_uploader[0].upload("nothing.png", content, "image/png").run()
     assert not app.exception
+    return app
+
+
+@pytest.mark.slow
+def test_an_upload_without_a_breast_gets_no_score(run: Run) -> None:
+    app = without_a_breast()
     assert "no breast was found" in app.error[0].value and not metrics(app)
     assert [panel["map"] for panel in pictures(app)["panels"]] == [-1]
     next(each for each in app.button if each.label == "Score anyway").click().run()
@@ -194,11 +200,7 @@ def test_an_upload_without_a_breast_gets_no_score(run: Run) -> None:
 
 
 def test_the_reason_for_no_verdict_is_not_repeated_among_the_warnings(run: Run) -> None:
-    app = open_page("explain")
-    app.button_group(key="explain:source:widget").set_value("upload").run()
-    content = cv2.imencode(".png", np.zeros((800, 1000, 3), dtype=np.uint8))[1].tobytes()
-    app.file_uploader[0].upload("nothing.png", content, "image/png").run()
-    assert not app.exception
+    app = without_a_breast()
     reason = app.error[0].value.removeprefix("No verdict: ").rstrip(".").lower()
     assert app.warning and not any(each.value.lower() in reason for each in app.warning)
 
