@@ -19,6 +19,7 @@ BENCHMARKS = {
     "imports": "collections with their real tables and stub images: the counts, and files a second by headers only",
     "leakage": "copies among real mammograms by kind of alteration, false alarms, times, and the growth of the search",
     "lesions": "a probe on features before and after a patch phase, by number of patients, and where its maps peak",
+    "loading": "a saved model into memory, against timm's usual way with the same file",
     "memory": "peak memory from a file to the model's input, in bytes a pixel, at the largest size that is read",
     "pooled_coverage": "how often a study's intervals hold the truth: cross-validations of models that are really trained",
     "prepare": "file to model input, images/s on 1 and 2 workers, against pydicom, scikit-image and PIL",

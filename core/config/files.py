@@ -68,7 +68,12 @@ def dump_config(config: Config, *, skip: Collection[str] = ()) -> str:
 
     `skip` are sections to leave out: who may reach the dashboard is no part of a run.
     """
-    document = _commented(config, indent=0)
+    return _dumped(config.model_dump_json(), tuple(skip))
+
+
+@functools.lru_cache(maxsize=16)  # each start of a training, and each of a study's runs, writes much the same
+def _dumped(fields: str, skip: tuple[str, ...]) -> str:
+    document = _commented(Config.model_validate_json(fields), indent=0)
     for section in skip:
         del document[section]
     stream = io.StringIO()

@@ -16,7 +16,6 @@ _LIBRARIES = ("PIL", "pydicom", "pylibjpeg")
 _RULE = ("ignore", None, Warning, re.compile(rf"({'|'.join(_LIBRARIES)})\b"), 0)
 _lock = threading.Lock()
 _readers = 0
-_levels: dict[str, int] = {}
 
 
 @contextlib.contextmanager
@@ -31,10 +30,7 @@ def silenced() -> Iterator[None]:
         _readers += 1
         if _readers == 1:
             warnings.filters.insert(0, _RULE)  # type: ignore[attr-defined]
-            for name in _LIBRARIES:
-                logger = logging.getLogger(name)
-                _levels[name] = logger.level
-                logger.setLevel(logging.CRITICAL + 1)
+            _pass_on(False)
     try:
         yield
     finally:
@@ -43,5 +39,17 @@ def silenced() -> Iterator[None]:
             if _readers == 0:
                 with contextlib.suppress(ValueError):  # other code has restored the list of rules meanwhile
                     warnings.filters.remove(_RULE)  # type: ignore[attr-defined]
-                for name, level in _levels.items():
-                    logging.getLogger(name).setLevel(level)
+                _pass_on(True)
+
+
+def _pass_on(whether: bool) -> None:
+    """Whether the libraries' log lines reach the handlers of the program.
+
+    Not by their level: each change of one makes every logger of the process forget what it has found out, and then an image
+    of a few kilobytes takes longer to be silenced than to be read.
+    """
+    for name in _LIBRARIES:
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())  # else a line that nobody takes goes to the terminal
+        logger.propagate = whether

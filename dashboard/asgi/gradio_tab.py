@@ -52,10 +52,10 @@ class Tab:
                 self.frame = gr.Slider(1, 2, value=1, step=1, label="Frame", **hidden)
                 self.title = gr.Markdown("Or an example of the current data set, with its true label", visible=False)
                 self.examples = gr.HTML("", **script)
-            with gr.Column(scale=3, min_width=380):
+            with gr.Column(scale=3, min_width=380, elem_classes=["result"]):
                 self.verdict = gr.HTML(prediction_html.HINT)
                 self.insist = gr.Button("Score anyway", visible=False, size="sm")
-                self.pictures = gr.HTML("", **script)
+                self.pictures = gr.HTML("", elem_classes=["films"], **script)
                 self.details = gr.HTML("")
                 with gr.Row(visible=False) as self.saving:
                     self.save = gr.Button("Save as PDF", size="sm", scale=0, min_width=150)

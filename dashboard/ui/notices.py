@@ -62,15 +62,18 @@ def warning(text: str, icon: str = "warning") -> None:
     st.warning(text, icon=f":material/{icon}:")
 
 
-def warnings(texts: Sequence[str]) -> None:
-    """Plain texts as warnings in the room of one: the first, and a button beside it that opens the others."""
+def warnings(texts: Sequence[str], key: str = "page") -> None:
+    """Plain texts as warnings in the room of one: the first, and a button beside it that opens the others.
+
+    `key`: another one for each place of a page that shows warnings.
+    """
     first, *others = [plain(sentences([text])) for text in dict.fromkeys(texts)] or [""]
     if not first:
         return
     if not others:
         warning(first)
         return
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="warnings"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"warnings_{key}"):
         warning(first)
         with st.popover(f"{len(others)} more", icon=":material/warning:", width="content"):
             for text in others:

@@ -71,6 +71,7 @@ def write_manifest(path: Path, patients: int = 60, swapped: bool = False) -> Pat
     return path
 
 
+@pytest.mark.slow
 def test_a_later_call_with_the_same_settings_goes_on(call: Callable[..., list[str]]) -> None:
     assert call() == list(METHODS)
     assert call(MODEL="mobilenetv2_100   pad_type=same mean=0.5 std=0.5", MINUTES="15.0") == []

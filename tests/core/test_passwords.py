@@ -12,6 +12,7 @@ from core.errors import BadConfig
 from core.passwords import hash_password, is_hash, verify_password
 
 
+@pytest.mark.slow
 def test_a_password_is_verified_against_its_own_hash_only() -> None:
     hashed = hash_password("correct horse")
     assert is_hash(hashed)
@@ -57,6 +58,7 @@ def test_what_is_no_hash_of_ours_verifies_nothing(hashed: str) -> None:
     assert not verify_password("anything", hashed)
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_hash_and_keeps_everything_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

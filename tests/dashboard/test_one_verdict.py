@@ -262,7 +262,7 @@ PLACES: dict[str, Callable[..., dict[str, Said]]] = {
 SCORING_ANYWAY = ("predict_many", "predict_prepared", "predict_cached", "command line", "Gradio tab", "Explain")
 
 
-@pytest.mark.slow_but("Evaluate's images-False", "Preprocess-False")
+@pytest.mark.slow_but("Evaluate's images-False")
 @pytest.mark.parametrize(("place", "anyway"), [*((name, False) for name in PLACES), *((name, True) for name in SCORING_ANYWAY)])
 def test_every_place_gives_the_same_verdict(
     asked: SimpleNamespace, place: str, anyway: bool, capsys: pytest.CaptureFixture[str]

@@ -10,6 +10,7 @@ where IMPORTER is a core.data.importers.base.Importer whose name is the entry po
 
 from __future__ import annotations
 
+import functools
 from importlib.metadata import EntryPoint, entry_points
 
 from core.data.importers.base import Importer
@@ -41,13 +42,19 @@ def importers() -> tuple[dict[str, Importer], dict[str, str]]:
     """Every importer by name, ours first; and by the name of its entry point each that cannot be used, with the reason."""
     found = dict(IMPORTERS)
     broken: dict[str, str] = {}
-    for point in entry_points(group=GROUP):
+    for point in installed():
         loaded = _load(point, found)
         if isinstance(loaded, str):
             broken[point.name] = loaded
         else:
             found[point.name] = loaded
     return found, broken
+
+
+@functools.cache  # looks into every installed package
+def installed() -> tuple[EntryPoint, ...]:
+    """The entry points of installed packages, as they were when the program started."""
+    return tuple(entry_points(group=GROUP))
 
 
 def _load(point: EntryPoint, found: dict[str, Importer]) -> Importer | str:

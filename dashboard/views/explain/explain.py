@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 PAGE = "Explain"  # as records of accesses to test images name it
-MODES = {"image": "One image", "audit": "Audit of all images"}
+MODES = {"image": "One image", "audit": "Heatmap audit"}
+_AUDIT = "The heatmap audit counts on all images of a split how often heatmaps point at known lesions."
 SOURCES = {"val": "Validation", "test": "Test", "upload": "Upload"}
 TARGETS = ["malignant", "benign", "both"]
 PLACES = {"input": "Model input", "original": "Original"}
@@ -38,13 +39,13 @@ SLOW = "explain:slow"  # in the session: names of the slow methods' tasks that t
 
 def show() -> None:
     """Run and image on top; pictures on the left, everything that changes them on the right."""
-    left, middle, right = st.columns([3, 4, 5])
+    left, middle, right = st.columns([5, 7, 8])
     with left:
         run = components.run_picker(with_model=True)
     if run is None:
         return
     with middle:
-        audit = widgets.segmented("Mode", MODES, "explain:look") == "audit"
+        audit = widgets.segmented("Mode", MODES, "explain:look", help=_AUDIT) == "audit"
     if audit:
         heatmap_audit.show(run)
         return

@@ -63,9 +63,8 @@ def board(image: ImageRef) -> None:
         viewer.show(shown, key="inspect:viewer", subject=f"{image.key}:{image.frame}:{hanging}")
     with beside:
         components.synthetic_image_notice("inspect", meta)
-        gate_verdict(image, tried, inspection)
-        for warning in inspection.warnings:
-            notices.warning(warning)
+        doubts = gate_verdict(image, tried, inspection)
+        notices.warnings([*doubts, *inspection.warnings])
         lesion_switch.problem(drawn)
         about(inspection, index)
     strip(found, index)
@@ -127,8 +126,11 @@ def frame_picker(image: ImageRef, meta: ImageMeta) -> ImageRef:
 # ---------------------------------------------------------------- all stages
 
 
-def gate_verdict(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
-    """Whether a model would judge this image: by the file's header and, for a trained model's recipe, by that model's gate."""
+def gate_verdict(image: ImageRef, recipe: Recipe, inspection: Inspection) -> list[str]:
+    """Whether a model would judge this image: by the file's header and, for a trained model's recipe, by that model's gate.
+
+    Returns its warnings, beside those of the inspection.
+    """
     from core.gate import doubts_of_origin, refusal_of_origin
     from core.prediction import no_verdict
 
@@ -148,8 +150,7 @@ def gate_verdict(image: ImageRef, recipe: Recipe, inspection: Inspection) -> Non
         notices.error(f"{name}: {plain(no_verdict(refusal))}{far}", icon="block")
     else:
         st.markdown(f":material/verified: {plain(name)}: no objection to this image.{far}")
-    for doubt in doubts:
-        notices.warning(plain(doubt))
+    return doubts
 
 
 def stage_picker(inspection: Inspection) -> int:
@@ -198,8 +199,7 @@ def about(inspection: Inspection, index: int) -> None:
     stage, earlier = inspection.stages[index], inspection.stages[max(0, index - 1)]
     st.markdown(f"## {index + 1}. {stage.title}", anchors=False)
     st.markdown(stage.words + ("" if stage.changed or index == 0 else " **No pixel changed.**"))
-    for warning in stage.step.warnings:
-        notices.warning(warning)
+    notices.warnings(stage.step.warnings, "stage")
     pixels = widgets.segmented("Pixels", ["Inside the breast", "Whole image"], "inspect:pixels", hide_label=True)
     histogram(stage, earlier, inside=pixels != "Whole image")
     _pairs(_facts(stage))

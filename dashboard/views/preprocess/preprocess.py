@@ -85,8 +85,7 @@ def outcome() -> None:
 def warnings(image: ImageRef, recipe: Recipe) -> None:
     """Warnings of the reader and of the preparation, above the picture."""
     found = [warning for step in images.arranged(image, recipe).steps for warning in step.warnings]
-    for warning in dict.fromkeys([*images.mammogram(image, recipe).warnings, *found]):
-        notices.warning(warning)
+    notices.warnings([*images.mammogram(image, recipe).warnings, *found])
 
 
 def stored_inverted(image: ImageRef, recipe: Recipe) -> bool:
@@ -191,9 +190,8 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
         notices.error(plain(f"{refused.verdict} The Explain page gives its score anyway."), icon="block")
     else:
         st.caption(plain(chance_notices.decided(own.prediction, "With its own recipe")))
-    for warning in own.prediction.warnings:
-        if warning not in images.mammogram(image, recipe).warnings:
-            notices.warning(plain(warning))
+    told = images.mammogram(image, recipe).warnings
+    notices.warnings([warning for warning in own.prediction.warnings if warning not in told], "score")
     if found.heat is not None and not refusal:
         overlay = drawn(on_input(found))
         image_components.image_on_black(

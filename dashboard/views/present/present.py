@@ -77,14 +77,15 @@ def present(run: Run, shown: Sequence[Slide]) -> None:
         st.title(slide.title, anchor=False, width="content")
         if run.model_card().synthetic:
             notices.synthetic_badge("The demo set: no real mammograms.")
-    with st.container(height=height + 16, border=False, key="slide_picture"):
+    picture = st.container(height=height + 16, border=False, key="slide_picture")
+    with st.container(key="slide_sentence"):  # before the picture, which may take its time: title and sentence belong together
+        st.markdown(plain(slide.sentence))
+    _buttons(at, len(shown), run)
+    with picture:
         try:
             slides.DRAW[slide.kind](run, slide, height)
         except LabError as error:  # before an audience an error is a quiet line
             st.caption(f"This picture cannot be shown: {plain(str(error))}")
-    with st.container(key="slide_sentence"):
-        st.markdown(plain(slide.sentence))
-    _buttons(at, len(shown), run)
 
 
 def turn_to(slide: int) -> None:

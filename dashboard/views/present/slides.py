@@ -100,7 +100,7 @@ def training(run: Run, slide: Slide, height: int) -> None:
 def large(figure: Any, height: int) -> Any:
     """The chart with text that is read from the last row."""
     size = max(FONT, height // 30)
-    return figure.update_layout(font={"size": size}, legend={"font": {"size": size}})
+    return figure.update_layout(font={"size": size}, legend={"font": {"size": size}}).update_annotations(font_size=size)
 
 
 def _epoch(event: StepEvent) -> float:

@@ -110,7 +110,7 @@ def test_broken_importers_of_other_packages_are_listed(call: Call, monkeypatch: 
         def load(self) -> object:
             raise ImportError("no\x1b[31m such module")
 
-    monkeypatch.setattr(registry, "entry_points", lambda group: [Broken()])
+    monkeypatch.setattr(registry, "installed", lambda: [Broken()])
     code, out, _ = call("data", "importers")
     assert code == 0 and "archive\n    not usable: a_package:IMPORTER: cannot be loaded (ImportError: no\\x1b[31m such" in out
     listed = json.loads(call("data", "importers", "--json")[1])

@@ -82,6 +82,7 @@ def test_a_run_of_other_images_is_refused_and_a_former_name_with_the_same_is_use
     assert held_out(capsys, "room")["x"]["run"] != former.name
 
 
+@pytest.mark.slow
 def test_a_value_that_no_folder_can_be_named_after_has_a_run_of_its_own(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = lab / "checkpoints" / "one" / "manifest.csv"
     frame = read_manifest(path)

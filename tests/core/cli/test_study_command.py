@@ -80,6 +80,7 @@ def test_what_cannot_be_done_is_said_with_the_way_out(
     assert not list(lab.glob("checkpoints/*/study.yaml"))
 
 
+@pytest.mark.slow
 def test_a_plan_says_why_and_makes_a_study_unless_it_is_a_dry_run(
     lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,7 @@ class TestBatches:
                 np.testing.assert_allclose(images[:, 0].numpy(), expected, atol=1e-6)
                 assert batch.views[slots[slots >= 0]].tolist() == breasts.views[rows].tolist()
 
+    @pytest.mark.slow
     def test_processes_share_the_breasts_of_a_batch(self, frame: pd.DataFrame, cache: PreparedCache) -> None:
         whole = self.epoch(frame, cache, batch_size=8)
         shares = [self.epoch(frame, cache, batch_size=4, rank=rank, world_size=2) for rank in (0, 1)]

@@ -83,6 +83,7 @@ def test_missing_and_unreadable_files_are_named_but_a_training_can_go_on_without
     assert (report.ok, report.leakage, report.usable) == (False, False, True)
 
 
+@pytest.mark.slow_for("pixels0-uniform")
 @pytest.mark.parametrize(
     ("pixels", "reason"),
     [

@@ -79,6 +79,7 @@ def test_every_image_is_readable_and_its_boxes_lie_on_the_breast(small_set: Path
             assert middle.size == 25 and middle.min() > 0
 
 
+@pytest.mark.slow
 def test_right_breasts_have_their_chest_wall_on_the_right(small_set: Path) -> None:
     for _, row in read_manifest(small_set).iterrows():
         pixels = read(Path(row["path"])).pixels
@@ -166,6 +167,7 @@ def test_a_set_with_something_missing_is_made_again(tmp_path: Path, loss: str) -
     assert image.exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_no_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_demo(tmp_path, patients=2, seed=1, rows=100)
     real: Callable[..., Path] = files.write

@@ -36,6 +36,7 @@ def found(frame: pd.DataFrame) -> list[tuple[str, tuple[int, ...], tuple[str, ..
     return [(each.how, each.rows, each.splits) for each in find_duplicates(frame, [""] * len(frame))]
 
 
+@pytest.mark.slow
 def test_each_kind_is_reported_in_words(frame: pd.DataFrame) -> None:
     report = check_manifest(frame)
     problems = {problem.kind: problem for problem in report.problems if "duplicate" in problem.kind}

@@ -28,7 +28,7 @@ def report(request: pytest.FixtureRequest, tmp_path: Path) -> ImportReport:
     return import_data("cbis-ddsm", tree)
 
 
-@pytest.mark.slow_for("nbia")
+@pytest.mark.slow_for("flat", "nbia")
 def test_films_labels_patients_and_lesions_are_right_in_every_form(report: ImportReport) -> None:
     films = by_film(report.frame)
     assert sorted(films) == [
@@ -51,7 +51,7 @@ def test_films_labels_patients_and_lesions_are_right_in_every_form(report: Impor
             assert lesion.box == pytest.approx((8, 12, 16, 24), abs=1.5) and lesion.size == (64, 48)
 
 
-@pytest.mark.slow_for("nbia")
+@pytest.mark.slow_for("flat", "nbia")
 def test_no_patient_is_on_two_sides_and_the_repair_is_counted(report: ImportReport) -> None:
     splits = report.frame.groupby("patient_id")["split"].agg(set).to_dict()
     assert splits == {"cbis-ddsm:P_00001": {"train"}, "cbis-ddsm:P_00016": {"train"}, "cbis-ddsm:P_00038": {"test"}}
@@ -93,6 +93,7 @@ def test_bits_decide_where_folders_and_headers_lie(tmp_path: Path) -> None:
     assert any("series description says the other" in note and note.startswith("8 ") for note in report.notes)
 
 
+@pytest.mark.slow
 def test_a_mask_of_another_shape_than_the_film_is_kept_and_marked(tmp_path: Path) -> None:
     report = import_data("cbis-ddsm", dicom_tree(tmp_path))
     films = by_film(report.frame)
@@ -148,6 +149,7 @@ def test_tables_that_were_saved_again_under_other_names_are_read(tmp_path: Path)
     assert len(import_data("cbis-ddsm", tmp_path).frame) == 6
 
 
+@pytest.mark.slow
 def test_nbia_folders_are_found_by_its_own_list_too(tmp_path: Path) -> None:
     """Where the folders' names say nothing, metadata.csv leads from the series to them."""
     dicom_tree(tmp_path, "flat")

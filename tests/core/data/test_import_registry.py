@@ -56,6 +56,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
         return [Point(point) for point in points]
 
     monkeypatch.setattr(registry, "entry_points", found)
+    monkeypatch.setattr(registry, "installed", registry.installed.__wrapped__)  # looked for anew
 
 
 @pytest.mark.usefixtures("plugins")

@@ -44,6 +44,7 @@ def test_the_largest_number_of_columns_is_read(tmp_path: Path) -> None:
     assert read_manifest(path).shape == (1, MOST_COLUMNS + 3)
 
 
+@pytest.mark.slow_for("bad rows")
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("content", "words"),
@@ -76,6 +77,7 @@ def test_what_is_beyond_a_limit_is_refused_in_a_few_words(tmp_path: Path, conten
     assert words in str(caught.value) and len(str(caught.value)) < 1500 + 2 * len(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_file_larger_than_any_manifest_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "huge.csv"
     with path.open("wb") as stream:
@@ -207,6 +209,7 @@ def text_of(separator: str, *, before: str = "", header: list[str] | None = None
     return before + "".join(separator.join(row) + "\n" for row in [header or NAMES, *(rows or BODY)])
 
 
+@pytest.mark.slow_for("two titles-|")
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize(
     "before",

@@ -85,6 +85,7 @@ def test_one_image_has_its_own_score_and_no_rule(first: FakeRun) -> None:
     assert compare(first, other_run(first)).rule == ""
 
 
+@pytest.mark.slow
 def test_a_run_against_itself_differs_by_nothing(first: FakeRun) -> None:
     evaluation = read_evaluation(first)
     found = compare_evaluations(evaluation, evaluation)
@@ -164,6 +165,7 @@ def test_comparing_a_run_with_itself_is_refused(first: FakeRun) -> None:
         compare(first, first)
 
 
+@pytest.mark.slow
 def test_the_intervals_and_p_values_of_a_row_agree(first: FakeRun) -> None:
     found = compare(first, other_run(first))
     for name in ("sensitivity", "specificity"):

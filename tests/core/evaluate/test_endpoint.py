@@ -43,6 +43,7 @@ def test_the_last_declaration_before_the_opening_is_the_endpoint_and_later_ones_
     assert isinstance(figure, Interval) and figure == evaluation.levels["patient"]["sensitivity"]
 
 
+@pytest.mark.slow
 def test_a_declaration_after_the_opening_is_called_so(run: Run) -> None:
     open_test_set(run)
     found = declare(run, "auc", "patient")
@@ -84,6 +85,7 @@ def test_the_command_declares_shows_and_offers_every_metric(run: Run, capsys: py
     assert found["declared_before"] and (found["endpoint"]["metric"], found["endpoint"]["rule"]["kind"]) == ("f1", "youden")
 
 
+@pytest.mark.slow_for("declared0-False")
 @pytest.mark.parametrize(("declared", "same"), [(ThresholdRule(target=0.904), False), (ThresholdRule(cost_ratio=3.0), True)])
 def test_rules_are_compared_by_what_decides_and_not_by_rounded_words(run: Run, declared: ThresholdRule, same: bool) -> None:
     found = declare(run, "sensitivity", "image", declared)

@@ -71,6 +71,7 @@ def test_openings_are_counted_per_split_and_survive_the_process(run: FakeRun) ->
     assert (content["test"]["opened"], content["val"]["opened"]) == (3, 1)
 
 
+@pytest.mark.slow
 def test_json_has_every_figure_as_an_object_even_without_a_value(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", patients=4)
     evaluate(run, "test", predictor=predictor_of(run))
@@ -179,6 +180,7 @@ def test_nan_scores_are_refused(run: FakeRun) -> None:
         evaluate(run, "test", predictor=FakePredictor(run.card, nan=True))
 
 
+@pytest.mark.slow
 def test_progress_counts_images_and_batches_are_bounded(run: FakeRun) -> None:
     seen: list[tuple[int, int]] = []
     predictor = predictor_of(run)
@@ -216,7 +218,7 @@ def test_patients_named_na_or_with_leading_zeros_stay_apart(run: FakeRun) -> Non
     assert {"NA", "007", "7"} <= set(read_predictions(run, "test")["patient_id"])
 
 
-@pytest.mark.slow_for("manifest")
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["card", "manifest"])
 def test_synthetic_is_carried_on(tmp_path: Path, where: str) -> None:
     run = make_run(tmp_path / "run", extra={"synthetic": True} if where == "manifest" else None, synthetic=where == "card")

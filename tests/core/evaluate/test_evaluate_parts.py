@@ -108,6 +108,7 @@ def test_each_level_keeps_its_own_threshold(run: FakeRun) -> None:
     assert levels["breast"].counts.tp + levels["breast"].counts.fp >= levels["patient"].counts.tp + levels["patient"].counts.fp
 
 
+@pytest.mark.slow
 def test_a_level_without_a_threshold_says_why(run: FakeRun) -> None:
     run.card["thresholds"] = {"breast": "validation had one side only", "patient": 0.5}
     levels = scored(run).levels
@@ -159,6 +160,7 @@ def test_validation_figures_of_a_calibration_are_marked_as_its_own(run: FakeRun)
     assert scored(run, "val").calibration.on_validation
 
 
+@pytest.mark.slow
 def test_net_benefit_is_told_at_a_few_risks(run: FakeRun) -> None:
     decision = scored(run).decision
     assert [row.threshold for row in decision.rows] == [0.02, 0.05, 0.1, 0.2, 0.3, 0.5]
@@ -166,6 +168,7 @@ def test_net_benefit_is_told_at_a_few_risks(run: FakeRun) -> None:
     assert all(row.model.low <= row.model.value <= row.model.high for row in decision.rows)
 
 
+@pytest.mark.slow
 def test_too_few_patients_leave_notes_instead_of_numbers(tmp_path: Path) -> None:
     found = scored(make_run(tmp_path / "small", patients=6))
     assert all("only 3 patients" in part for part in (found.calibration, found.shortcuts, found.decision))

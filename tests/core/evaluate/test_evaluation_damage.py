@@ -43,7 +43,7 @@ VALUES: list[Any] = ["x", None, [], {}, True, -1, 1e300, [1, "a"], {"value": 1}]
 SHOWN = 9  # one in so many of the readable ones is printed too: printing takes most of the time
 
 
-@pytest.mark.slow_but("every 29th-[]")
+@pytest.mark.slow
 @pytest.mark.parametrize("value", VALUES, ids=str)
 @pytest.mark.parametrize("step", [29, pytest.param(1, marks=pytest.mark.slow)], ids=["every 29th", "every one"])
 def test_any_one_value_replaced_is_an_evaluation_or_a_damaged_file(scored: Run, value: Any, step: int) -> None:

@@ -97,6 +97,7 @@ def test_the_scores_of_an_evaluation_are_those_of_the_training(runs: Runs) -> No
     np.testing.assert_allclose(found.predictions["score"], own[found.predictions["path"]], atol=2e-6)
 
 
+@pytest.mark.slow
 def test_metrics_can_be_made_again_from_what_is_stored(runs: Runs) -> None:
     before = read_evaluation(runs.two)
     again = remake(runs.two)

@@ -178,6 +178,7 @@ def test_a_link_in_the_place_of_the_gate_is_not_followed(gate: Distance, tmp_pat
 # ---------------------------------------------------------------- features
 
 
+@pytest.mark.slow_for("resnet18", "vit_tiny_patch16_224")
 @pytest.mark.parametrize("name", ["small_cnn", "resnet18", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
 def test_features_are_what_the_head_saw_and_the_logits_stay_the_same(name: str) -> None:
     size = 224 if "vit" in name else 64

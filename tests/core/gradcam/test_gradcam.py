@@ -82,7 +82,7 @@ def test_benign_evidence_is_the_opposite() -> None:
     assert heat.values[44, 12] == 0.0 and heat.values[5, 40] > 0.9
 
 
-@pytest.mark.slow_but("small_cnn", "vit_tiny_patch16_224")
+@pytest.mark.slow_but("small_cnn")
 @pytest.mark.parametrize("name", ["small_cnn", "efficientnet_b0", "densenet121", "vit_tiny_patch16_224"])
 def test_the_map_is_that_of_the_formula(name: str, pixels: NDArray[np.uint8]) -> None:
     """Against Grad-CAM written out with autograd alone."""
@@ -174,6 +174,7 @@ def test_a_caller_that_has_switched_gradients_off_gets_the_same_map(
         assert np.array_equal(heatmap(model, pixels).values, expected)
 
 
+@pytest.mark.slow
 def test_two_threads_on_one_model_get_the_maps_they_would_get_alone(model: Classifier) -> None:
     random = np.random.default_rng(1)
     images = [random.integers(0, 256, (64, 64), dtype=np.uint8) for _ in range(2)]
@@ -302,6 +303,7 @@ def test_an_impossible_overlay_is_refused(shape: tuple[int, int], opacity: float
         overlay(np.zeros((4, 4), np.uint8), np.zeros(shape, np.float32), opacity, colormap)
 
 
+@pytest.mark.slow_for("resnet18-gradcam")
 @pytest.mark.parametrize(("name", "method"), [("small_cnn", "hirescam"), ("resnet18", "gradcam")])
 def test_method_that_fits_the_architecture_is_taken_unless_one_is_named(name: str, method: str) -> None:
     model = build_model(ModelConfig(weights="none", name=name)).eval()

@@ -110,6 +110,7 @@ def test_an_image_that_a_network_cannot_take_is_refused_in_words() -> None:
         heatmap(model, torch.zeros(224, 128, dtype=torch.uint8).numpy())
 
 
+@pytest.mark.slow
 def test_a_head_that_cannot_be_taken_apart_is_found_out_and_no_traceback() -> None:
     model = build_model(ModelConfig(weights="none", name="sequencer2d_s"))
     model.check_input(64, 64)

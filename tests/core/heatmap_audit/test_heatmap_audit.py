@@ -142,6 +142,7 @@ def test_maps_that_show_the_lesions_are_found_to_do_so(run: FakeRun, predictor: 
     assert any("malignant images with a known lesion (7 patients)" in sentence for sentence in method.verdict)
 
 
+@pytest.mark.slow
 def test_empty_maps_are_named_and_left_out(run: FakeRun, predictor: Predictor) -> None:
     method = audit(run, predictor).method("hirescam")
     benign = {row["path"] for row in run.manifest().query("split == 'val' and label == 'benign'").to_dict("records")}
@@ -304,6 +305,7 @@ def test_another_data_set_s_audit_leaves_out_what_another_run_has_in_an_unopened
     assert accesses(other) == ()
 
 
+@pytest.mark.slow
 def test_another_data_set_is_audited_whole_but_for_the_runs_own_images(
     run: FakeRun, predictor: Predictor, tmp_path: Path
 ) -> None:

@@ -33,7 +33,7 @@ def wrong(chosen: list[Case], root: Path) -> list[str]:
     return found
 
 
-@pytest.mark.slow_for("dicom", "dicom frames 1", "dicom frames 2", "png", "tiff")
+@pytest.mark.slow_for("dicom", "dicom frames 0", "dicom frames 1", "dicom frames 2", "png", "tiff")
 @pytest.mark.parametrize("kind", CRAFTED)
 def test_crafted_sources_are_returned_or_refused(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert wrong(CRAFTED[kind], tmp_path) == []

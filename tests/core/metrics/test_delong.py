@@ -183,6 +183,7 @@ def test_strata_compare_pairs_within_and_never_across() -> None:
     assert auc_parts(labels, only_stratum, patients, stratum).area == 0.5
 
 
+@pytest.mark.slow
 def test_stratified_variance_agrees_with_the_jackknife() -> None:
     y, s, _, groups = clustered(6, patients=150)
     stratum = groups % 4

@@ -39,6 +39,7 @@ def cohort(patients: int = 240, seed: int = 0) -> tuple[np.ndarray, np.ndarray, 
     return malignant[groups], groups, metadata
 
 
+@pytest.mark.slow
 def test_a_planted_shortcut_is_found_and_a_useless_column_is_at_chance() -> None:
     y, groups, metadata = cohort()
     audit = shortcut_audit(y, np.random.default_rng(1).random(y.size), groups, metadata)

@@ -86,6 +86,7 @@ def test_youdens_threshold_is_the_best_of_all_and_the_highest_of_several(case: t
     assert youden_threshold(y, s) <= best
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(scored(), st.sampled_from([0.2, 1.0, 10.0, 500.0]), st.sampled_from([None, 0.005, 0.4]))
 def test_no_threshold_costs_less(case: tuple[np.ndarray, np.ndarray], ratio: float, prevalence: float | None) -> None:

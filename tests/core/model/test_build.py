@@ -42,7 +42,7 @@ def test_each_family_takes_grey_images_and_gives_one_logit(name: str) -> None:
     assert model.parameter_count == sum(p.numel() for p in model.parameters())
 
 
-@pytest.mark.slow_for("mambaout_femto")
+@pytest.mark.slow_for("ghostnet_100", "mambaout_femto")
 @pytest.mark.parametrize("name", ["regnety_002", "mobilenetv3_small_050", "resnet10t", "mambaout_femto", "ghostnet_100"])
 def test_the_heatmap_layer_of_other_architectures_gives_a_map(name: str) -> None:
     model = build_model(ModelConfig(weights="none", name=name)).eval()
@@ -179,7 +179,7 @@ def test_a_frozen_backbone_learns_nothing_and_keeps_its_statistics() -> None:
     assert model.training and not any(m.training for m in model.backbone.modules() if isinstance(m, _BatchNorm))
 
 
-@pytest.mark.slow_but("mobilenetv2_100", "small_cnn")
+@pytest.mark.slow_but("small_cnn")
 @pytest.mark.parametrize("name", ["small_cnn", "mobilenetv2_100", "densenet121", "vit_tiny_patch16_224", "convnext_atto"])
 def test_a_frozen_backbone_computes_as_in_eval_mode_and_only_its_head_drops_out(name: str) -> None:
     model = build_model(
@@ -238,7 +238,7 @@ def test_unfreezing_gives_everything_back() -> None:
     assert not model.training
 
 
-@pytest.mark.slow_but("small_cnn", "resnet10t", "mobilenetv2_100")
+@pytest.mark.slow_but("resnet10t", "small_cnn")
 @pytest.mark.parametrize("name", ["small_cnn", "efficientnet_b0", "resnet10t", "densenet121", "mobilenetv2_100"])
 def test_gradient_checkpointing_where_it_is_supported(name: str) -> None:
     model = build_model(ModelConfig(weights="none", name=name, gradient_checkpointing=True))
@@ -247,6 +247,7 @@ def test_gradient_checkpointing_where_it_is_supported(name: str) -> None:
     assert all(p.grad is not None for p in model.parameters())
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_where_it_is_not_supported_is_refused() -> None:
     refusing = next(name for name in ("dla34", "tresnet_m", "mixer_s32_224", "vgg11") if not _can_checkpoint(name))
     with pytest.raises(BadConfig, match=r"gradient_checkpointing.*batch_size"):
@@ -262,6 +263,7 @@ def _can_checkpoint(name: str) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_the_same_seed_builds_the_same_network() -> None:
     states = []
     for _ in range(2):

@@ -56,6 +56,7 @@ def test_a_part_shares_the_weights_and_one_alone_is_the_member_itself() -> None:
     }
 
 
+@pytest.mark.slow
 def test_of_different_architectures_every_member_takes_its_own_last_layer_and_one_method() -> None:
     members = networks(small(), ModelConfig(name="resnet18", weights="none"))
     model, pixels = Ensemble(members).eval(), torch.randint(0, 255, (64, 48), dtype=torch.uint8).numpy()

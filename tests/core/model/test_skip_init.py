@@ -12,6 +12,7 @@ from core.model.build import build_model, build_uninitialized, outline
 from core.model.skip_init import SkipInit
 
 
+@pytest.mark.slow_for("swin_tiny_patch4_window7_224")
 @pytest.mark.parametrize("name", ["small_cnn", "mobilenetv2_035", "swin_tiny_patch4_window7_224"])
 def test_what_follows_from_the_architecture_is_as_ever_and_no_random_number_is_used(name: str) -> None:
     config = ModelConfig(name=name, weights="none")

@@ -349,7 +349,15 @@ ATTACKS = {
 }
 
 
-@pytest.mark.slow_for("copies as attributes", "copies of a list as sizes", "deep dictionaries", "deep lists", "many members")
+@pytest.mark.slow_for(
+    "copies as attributes",
+    "copies of a list as sets",
+    "copies of a list as sizes",
+    "copies of a list by NEWOBJ",
+    "deep dictionaries",
+    "deep lists",
+    "many members",
+)
 @pytest.mark.parametrize("content", ATTACKS.values(), ids=ATTACKS.keys())
 @pytest.mark.timeout(60)
 def test_an_attack_ends_in_words_and_costs_little(content: bytes | Callable[[], bytes]) -> None:
@@ -444,6 +452,7 @@ def test_damage_anywhere_is_one_kind_of_error(place: int, value: int, zipped: bo
         assert "weights_only" not in str(error)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_program_ends_in_values_or_one_kind_of_error(program: bytes) -> None:
@@ -470,7 +479,7 @@ def _prefixed(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Te
     return {prefix + name: tensor for name, tensor in state.items()}
 
 
-@pytest.mark.slow_but("lightning", "with head")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrap", "name"),
     [
@@ -499,7 +508,7 @@ def _other(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor + 1 for name, tensor in state.items()}
 
 
-@pytest.mark.slow_for("nested")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrap", "named"),
     [
@@ -519,7 +528,7 @@ def test_a_file_of_several_networks_is_refused_with_their_names(
         build_model(ModelConfig(name=NAME, weights=str(tmp_path / "w.pth")))
 
 
-@pytest.mark.slow_for("equal")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -535,6 +544,7 @@ def test_a_file_that_leaves_no_choice_is_taken(wrap: Any, state: dict[str, torch
     assert torch.equal(built["layer4.0.conv2.weight"], state["layer4.0.conv2.weight"])
 
 
+@pytest.mark.slow_for("dtype2")
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32])
 def test_quantised_weights_are_refused(dtype: torch.dtype, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     name = "layer4.0.conv2.weight"
@@ -544,7 +554,7 @@ def test_quantised_weights_are_refused(dtype: torch.dtype, state: dict[str, torc
         build_model(ModelConfig(name=NAME, weights=str(tmp_path / "w.pth")))
 
 
-@pytest.mark.slow_for("0", "1", "12")
+@pytest.mark.slow_for("0", "1", "12", "2")
 @pytest.mark.parametrize(
     ("content", "said"),
     [

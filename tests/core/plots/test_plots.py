@@ -328,6 +328,7 @@ def long_training(steps: int) -> list[dict[str, Any]]:
     return lines
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_steps_stay_light_and_keep_extremes_and_ends() -> None:
     history = History.of(long_training(100_000))
     figure = loss_figure(history)
@@ -340,6 +341,7 @@ def test_a_hundred_thousand_steps_stay_light_and_keep_extremes_and_ends() -> Non
     assert all(len(each.to_json()) < 60_000 for each in (figure, metric_figure(history), rate_figure(history)))
 
 
+@pytest.mark.slow
 def test_events_taken_one_by_one_give_the_same_curves_as_all_at_once() -> None:
     lines = events(epochs=4)
     cut = next(i for i, line in enumerate(lines) if line.get("epoch") == 4)

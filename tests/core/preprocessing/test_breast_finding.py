@@ -145,6 +145,7 @@ def test_the_breast_s_grey_levels_hold_no_air() -> None:
     assert found.breast.mask[found.breast.tissue > 0].all()
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     st.integers(30, 900),

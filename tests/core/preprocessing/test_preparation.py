@@ -131,6 +131,7 @@ def test_a_clip_limit_does_as_much_for_8_bit_files_as_for_16_bits(clip: float) -
     assert gains[1] == pytest.approx(gains[0], rel=0.12)
 
 
+@pytest.mark.slow
 def test_preparation_is_deterministic_across_threads() -> None:
     images = [mammogram(breast_pixels(600 + 40 * k, 500, chest_wall=("left", "right")[k % 2])) for k in range(4)]
     alone = [prepare(image, Recipe()).pixels for image in images]

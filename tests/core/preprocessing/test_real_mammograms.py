@@ -73,6 +73,7 @@ def test_the_film_with_frame_and_blackened_plate_is_cut_to_its_breast() -> None:
     assert prepared.pixels[:, :8].mean() > 60 and prepared.pixels[100:110, 110:].mean() < 60
 
 
+@pytest.mark.slow_for("MG1_J2KI")
 @needs_shared
 @pytest.mark.parametrize("path", sorted((SHARED / "dicom").glob("*.dcm")), ids=lambda path: path.stem)
 def test_each_dicom_file_is_decoded_or_refused_with_a_reason(path: Path) -> None:

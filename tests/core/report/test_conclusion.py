@@ -58,6 +58,7 @@ def audit(feature: str, alone: Interval | str, within: Interval | str, metadata:
     return ShortcutAudit(interval(0.7, 0.8), (Shortcut(feature, alone, within),), (), 100, 50, 5, 0, metadata)
 
 
+@pytest.mark.slow_for("auc0-clearly better than chance")
 @pytest.mark.parametrize(
     ("auc", "said"),
     [

@@ -370,6 +370,7 @@ def states(document: Document, guideline: str) -> dict[str, str]:
     return {row[0]: row[-1] for row in table.rows}
 
 
+@pytest.mark.slow
 def test_missing_metadata_are_counted_by_set_and_site(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     rows = run.manifest()

@@ -58,6 +58,7 @@ def test_it_says_decision_place_threshold_and_that_it_is_no_diagnosis() -> None:
     assert said.index("synthetic") < said.index("calls this image"), "warnings come first"
 
 
+@pytest.mark.slow
 def test_the_file_is_named_only_where_the_caller_says_so() -> None:
     assert "P7_L_CC.png" not in words_of([RESULT]) and "P7_L_CC.png" in words_of([RESULT], "P7_L_CC.png")
 
@@ -69,6 +70,7 @@ def test_a_score_without_a_verdict_is_marked_and_not_placed() -> None:
     assert "calls this" not in said and "validation images" not in said
 
 
+@pytest.mark.slow
 def test_two_models_stand_beside_each_other() -> None:
     other = replace(RESULT, run="second-run", prediction=replace(PREDICTION, decision="benign", score=0.2))
     said = words_of([RESULT, other])

@@ -285,6 +285,7 @@ ENTRIES = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(st.one_of(st.binary(max_size=200), ENTRIES.map(lambda d: json.dumps(d).encode())))
 @quick
 def test_any_bytes_are_evaluations_or_a_damaged_file(tmp_path: Path, content: bytes) -> None:
@@ -527,6 +528,7 @@ def test_scores_of_a_run_that_is_gone_are_written_nowhere(root: Path, bad: Run, 
     assert bad.path.exists() == (meddle is replace_by_another)
 
 
+@pytest.mark.slow
 def test_scores_follow_a_run_that_is_renamed_while_it_is_scored(root: Path, bad: Run) -> None:
     predictor = Meddling(bad.model_card())
     predictor.meddle = lambda: Run(bad.path).rename("other")
@@ -589,7 +591,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.slow_but("delete", "rename", "stop", "fork", "evaluate", "report")
+@pytest.mark.slow_but("delete", "evaluate", "fork", "report", "stop")
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
 def test_no_command_takes_an_empty_name_or_a_folder_by_its_place(
     workspace: Path, command: list[str], capsys: pytest.CaptureFixture[str]

@@ -89,6 +89,7 @@ def replaced(old: str, new: str) -> Callable[[Path], object]:
     return change
 
 
+@pytest.mark.slow_but("<lambda>-evaluation.json-0.75-None1", "<lambda>-model.json-None-None0", "<lambda>-model.json-None-None2")
 @pytest.mark.parametrize(
     ("damage", "file", "val_auc", "test_auc"),
     [
@@ -121,6 +122,7 @@ def test_one_damaged_run_is_listed_with_the_reason_and_the_others_as_ever(
     assert (rows["bad"]["val_auc"], rows["bad"]["test_auc"]) == (val_auc, test_auc)
 
 
+@pytest.mark.slow
 def test_a_first_save_cut_between_its_renames_is_a_sound_model(listed: Listed, root: Path) -> None:
     before = listed()
     (root / "bad" / "model.json").rename(root / "bad" / "model.json.new")

@@ -204,6 +204,7 @@ def test_it_is_loaded_as_it_was_saved_and_only_with_all_of_its_tensors(runs: Pat
         load_model(folder)
 
 
+@pytest.mark.slow
 def test_its_gate_is_that_of_its_members_and_can_be_fitted_again(runs: Path) -> None:
     run = Run.open(runs / "cv-ensemble")
     gates = [read_gate(each.path, each.model_card()) for each in members_of(runs)]

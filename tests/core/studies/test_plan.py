@@ -156,6 +156,7 @@ def test_the_fingerprint_leaves_the_test_split_and_unreadable_files_out(tmp_path
         fingerprint(rows.assign(split="test"), toy_config(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_study_keeps_the_reasons_of_its_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.studies.plan.costs_of", costs())
     rows = draw_frame(tmp_path / "images")

@@ -46,6 +46,7 @@ def test_the_p_value_is_the_level_at_which_the_limits_touch_zero(seed: int) -> N
     assert min(abs(at.low), abs(at.high)) == pytest.approx(0.0, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_the_simulation_knows_the_truth_of_models_that_are_really_trained() -> None:
     found = [study(60, 1.6, 1, seed) for seed in range(6)]
     assert 0.75 < np.mean([each.truth for each in found]) < 0.9

@@ -152,6 +152,7 @@ def test_importance_names_the_setting_that_matters(finished: Study) -> None:
     assert found.importance[RATE] > 0.6 and found.log == (RATE,)
 
 
+@pytest.mark.slow
 def test_the_report_says_how_settings_were_looked_for_and_lists_every_trial(finished: Study) -> None:
     page = study_report(finished).read_text(encoding="utf-8")
     assert "8 trials were trained with the first fold" in page and "log:0.0001..0.1" in page
@@ -271,6 +272,7 @@ def test_a_worker_killed_while_it_prunes_a_trial_does_not_train_it_further(study
     assert run.status().state == "stopped"
 
 
+@pytest.mark.slow
 def test_impossible_settings_fail_with_their_reason_and_the_search_goes_on(
     study: Study, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

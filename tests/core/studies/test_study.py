@@ -356,6 +356,7 @@ def test_a_manifest_without_its_folds_is_refused_with_the_reason(trained: Study)
         results_of(trained)
 
 
+@pytest.mark.slow
 def test_a_study_is_deleted_with_its_runs_and_nothing_that_is_somebody_elses(trained: Study) -> None:
     other = trained.path.parent / "lr-2"
     shutil.copytree(trained.path, other)
@@ -380,6 +381,7 @@ def test_a_study_that_is_trained_is_not_deleted(trained: Study, monkeypatch: pyt
     assert trained.path.exists()
 
 
+@pytest.mark.slow
 def test_further_values_are_trained_beside_what_is_finished(trained: Study) -> None:
     before = {job.name for job, run in trained.runs.items() if run is not None}
     with pytest.raises(BadConfig, match=r"got .fast.; allowed"):
@@ -430,6 +432,7 @@ def test_a_run_whose_configuration_was_changed_meanwhile_is_named(trained: Study
     assert len(named) == 4
 
 
+@pytest.mark.slow
 def test_the_report_says_which_folds_were_held_out(tmp_path: Path, images: pd.DataFrame) -> None:
     study = make(tmp_path, images, Design(folds=3, train_folds=2))
     page = study_report(study).read_text(encoding="utf-8")

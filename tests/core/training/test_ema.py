@@ -19,6 +19,7 @@ from core.training.loop import train
 MakeRun = Callable[..., Run]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [True, False])
 def test_the_average_is_that_of_a_plain_loop(frozen: bool) -> None:
     torch.manual_seed(0)

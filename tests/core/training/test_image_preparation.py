@@ -34,7 +34,7 @@ def test_every_file_is_told_of_while_images_are_prepared_and_while_contents_are_
     assert reported(run, "hashes") == [(done, 32) for done in range(1, 33)], "the test images too"
 
 
-@pytest.mark.slow_for("30")
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 30])
 def test_a_stop_while_contents_are_compared_leaves_nothing_half_written(
     make_run: MakeRun, frame: pd.DataFrame, at: int

@@ -47,6 +47,7 @@ def test_a_run_is_not_trained_twice_at_once(make_run: MakeRun) -> None:
     assert run.status().state == "done"
 
 
+@pytest.mark.slow
 def test_a_failing_job_says_why(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Trainer, batch: Any) -> torch.Tensor:
         raise ZeroDivisionError("in a step")

@@ -299,6 +299,7 @@ def test_a_fork_of_a_run_from_scratch_trains_the_whole_network_at_the_rate_it_ha
     assert starting_point(child) == load_config(child.path / "config.yaml")
 
 
+@pytest.mark.slow
 def test_a_fork_stands_beside_its_parent_wherever_that_was_moved_to(parent: Run, tmp_path: Path) -> None:
     moved = Run.open(shutil.move(parent.path, tmp_path / "elsewhere" / "parent"))
     assert fork(moved, name="child").path == tmp_path / "elsewhere" / "child"

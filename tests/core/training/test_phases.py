@@ -122,6 +122,7 @@ def test_stages_join_the_head_one_after_the_other(epochs: int, freeze: int, expe
     assert [phase.frozen for phase in phases] == [phase.name == "head" for phase in phases]
 
 
+@pytest.mark.slow_for("mobilenetv2_100", "vit_tiny_patch16_224")
 @pytest.mark.parametrize("name", ["small_cnn", "mobilenetv2_100", "resnet10t", "vit_tiny_patch16_224"])
 def test_a_stage_more_trains_what_lies_before_the_last_one(name: str) -> None:
     model = build_model(ModelConfig(weights="none", name=name))
@@ -135,6 +136,7 @@ def test_a_stage_more_trains_what_lies_before_the_last_one(name: str) -> None:
         assert trained == {id(parameter) for parameter in [*last, *model.head_parameters()]}
 
 
+@pytest.mark.slow_for("vit_tiny_patch16_224")
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "resnet10t", "vit_tiny_patch16_224", "convnext_atto"])
 def test_lower_layers_learn_more_slowly_by_timms_own_grouping(name: str) -> None:
     model = build_model(ModelConfig(weights="none", name=name))

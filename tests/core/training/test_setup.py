@@ -53,7 +53,7 @@ def test_bf16_is_chosen_where_it_is_clearly_quicker(
     assert chosen.precision == expected and rates["bf16"] == bf16
 
 
-@pytest.mark.slow_for("bf16")
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ["fp32", "bf16"])
 def test_what_is_asked_for_is_not_measured(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
     measured = speeds(monkeypatch, 1.0, 100.0)

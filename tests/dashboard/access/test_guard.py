@@ -14,13 +14,16 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from core import passwords
 from core.passwords import hash_password
 from dashboard.access import login
 from dashboard.access.guard import Guard
 from dashboard.access.settings import Access
 
 PASSWORD = "correct horse"
-HASHED = hash_password(PASSWORD)
+with pytest.MonkeyPatch.context() as cheaper:  # by design each check of a real one takes a tenth of a second
+    cheaper.setattr(passwords, "_COST", 2**10)
+    HASHED = hash_password(PASSWORD)
 reached: list[str] = []
 
 

@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from core import passwords
 from core.config import DashboardConfig
 from core.errors import BadConfig
 from core.passwords import hash_password, verify_password
 from dashboard.access.settings import Access, is_loopback, read, require_protected
 
 ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By design a real one takes a tenth of a second."""
+    monkeypatch.setattr(passwords, "_COST", 2**10)
 
 
 def _read(

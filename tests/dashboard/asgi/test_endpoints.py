@@ -96,6 +96,7 @@ def test_an_archive_of_several_is_no_image_and_is_not_scored(
     assert name == "error" and "expected one image, got 2. Use /batch" in str(content)
 
 
+@pytest.mark.slow
 def test_a_breast_asked_of_a_model_of_images_is_an_error_with_the_way_out(client: TestClient, images: list[Path]) -> None:
     name, content = ask(client, "predict_breast", images[:2])
     assert name == "error" and "judges single images. Use /batch" in str(content)

@@ -162,6 +162,7 @@ st.text(ref.name if ref else 'none')
 """
 
 
+@pytest.mark.slow
 def test_a_removed_upload_is_no_longer_shown(workspace: Path) -> None:
     app = AppTest.from_string(PAGE).run()
     app.file_uploader[0].set_value(("f.png", png(1), "image/png")).run()

@@ -366,6 +366,7 @@ def square(middle: tuple[float, float]) -> Outline:
     return Outline(((x - 20, y - 30), (x + 20, y - 30), (x + 20, y + 30), (x - 20, y + 30)))
 
 
+@pytest.mark.slow
 def test_the_loupe_opens_at_the_lesion_wherever_the_picture_was_cut_and_turned_to(image: images.ImageRef) -> None:
     arranged = images.arranged(image, Recipe())
     x, y = (np.linalg.inv(arranged.matrix) @ [200, 300, 1])[:2]  # where pixel (200, 300) of the picture is in the file

@@ -19,7 +19,7 @@ AT_THE_GATE = {
 }
 
 
-@pytest.mark.slow_for("what0-the images are prepared", "what1-the images are prepared")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "said"),
     [

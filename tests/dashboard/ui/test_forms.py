@@ -53,6 +53,7 @@ def test_an_untouched_form_gives_the_configuration_it_was_made_from(form: AppTes
     assert config == Config()
 
 
+@pytest.mark.slow_for("2")
 @pytest.mark.parametrize("earlier", [0, 1, 2])
 def test_a_browser_that_meets_the_form_in_a_later_run_shows_its_values(form: AppTest, earlier: int) -> None:
     form.number_input(key="training.epochs").set_value(7).run()

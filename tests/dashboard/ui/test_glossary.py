@@ -42,6 +42,7 @@ def test_every_heading_of_the_file_is_a_term() -> None:
     assert headings == [term.name for term in glossary.read()]
 
 
+@pytest.mark.slow_for("data")
 @pytest.mark.parametrize("view", sorted(pages.PAGES))
 def test_every_page_has_the_glossary_with_all_terms(workspace: Path, view: str) -> None:
     app = open_page(view)

@@ -32,6 +32,7 @@ def small(workspace: Path) -> Path:
     return write_images(workspace / "data" / "small", height=90, width=75)
 
 
+@pytest.mark.slow
 def test_the_data_set_is_counted_and_shown(manifest: Path) -> None:
     app = open_page("data")
     assert not app.exception and not app.error
@@ -245,6 +246,7 @@ def test_problems_are_grouped_with_their_images_and_excluded_together(small: Pat
     assert [(each.note, each.rows) for each in exclusions(read_manifest(small))] == [("unreadable", (0, 6))]
 
 
+@pytest.mark.slow
 def test_another_label_rule_makes_another_data_set(manifest: Path) -> None:
     frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
     frame.assign(birads=["3", "1"] * 12, label_rule="birads-from-4").to_csv(manifest, index=False)

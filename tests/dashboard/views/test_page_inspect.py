@@ -191,7 +191,7 @@ def test_image_without_a_breast_is_shown_with_the_doubt(workspace: Path) -> None
     app = upload(flat, "flat.png")
     assert not app.exception
     assert [error.value for error in app.error] == ["Gate: No verdict\\: no breast was found (the image is uniform)."]
-    assert any("no breast was found" in str(warning.value) for warning in app.warning)
+    assert any("No breast was found" in str(warning.value) for warning in app.warning)
     assert "unsure" in [tile["label"] for tile in galleries(app)["inspect:strip"]]
 
 

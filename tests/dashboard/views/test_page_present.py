@@ -97,6 +97,7 @@ def test_no_slide_shows_an_image_of_the_sealed_test_set(run: Run) -> None:
     assert not any(path in json.dumps(tiles) for path in sealed)
 
 
+@pytest.mark.slow
 def test_the_buttons_turn_the_slides_and_the_place_is_remembered(run: Run) -> None:
     app = open_page("present", **{"present:slide": 0})
     app.button(key="present:next").click().run()

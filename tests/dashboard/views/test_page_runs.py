@@ -193,6 +193,7 @@ def test_rename_moves_the_folder_and_what_was_chosen_follows(run: Run) -> None:
     assert "Größere-Kacheln" in texts(app).replace("\\", "")
 
 
+@pytest.mark.slow
 def test_a_name_that_is_taken_is_refused_in_words(run: Run) -> None:
     copy_of(run, "other")
     app = open_with("tiny", part="Name and note")

@@ -126,7 +126,7 @@ def test_the_statement_says_what_was_and_was_not_loaded(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.slow_but("2-classifier.1")
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["classifier", "classifier.1", "classifier.3"])
 @pytest.mark.parametrize("classes", [1, 2, 1000])
 def test_a_head_is_kept_where_its_scores_can_be(tmp_path: Path, place: str, classes: int) -> None:
@@ -216,6 +216,7 @@ def test_a_file_of_nothing_known_gets_no_wrong_hint(tmp_path: Path) -> None:
         build_model(ModelConfig(name="resnet18", weights=str(tmp_path / "w.safetensors")))
 
 
+@pytest.mark.slow_for("efficientnet_b5", "tf_efficientnetv2_s")
 @pytest.mark.parametrize(
     "name", ["efficientnet_b5", "tf_efficientnet_b5", "resnet50", "vit_tiny_patch16_224", "tf_efficientnetv2_s"]
 )

@@ -41,6 +41,7 @@ def no_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "hub"
 
 
+@pytest.mark.slow
 def test_a_grey_network_from_colour_weights_sees_what_the_colour_network_sees(
     colour: torch.nn.Module, weights_file: Path
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_grey_network_from_colour_weights_sees_what_the_colour_network_sees(
     assert model.pretrained
 
 
+@pytest.mark.slow
 def test_the_file_gives_what_timm_itself_makes_of_it(weights_file: Path) -> None:
     model = build_model(ModelConfig(name=NAME, weights=str(weights_file)))
     theirs = timm.create_model(
@@ -64,7 +66,7 @@ def test_the_file_gives_what_timm_itself_makes_of_it(weights_file: Path) -> None
             assert torch.equal(ours[name], tensor), name
 
 
-@pytest.mark.slow_but(".pt-module.backbone.-model", ".pth--model")
+@pytest.mark.slow_but(".pth--model")
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", None])
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module.backbone.", ""])
 @pytest.mark.parametrize("suffix", [".pth", ".pt"])
@@ -87,6 +89,7 @@ def test_half_precision_weights_are_taken_as_floats(colour: torch.nn.Module, tmp
     assert weight.dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_a_run_of_ours_is_continued_with_its_head_and_normalisation(tmp_path: Path) -> None:
     config = ModelConfig(name=NAME, options={"mean": 0.3, "std": 0.2})
     first = build_model(config).eval()
@@ -123,6 +126,7 @@ def test_a_relative_of_another_width_is_refused(weights_file: Path) -> None:
         build_model(ModelConfig(name="mobilenetv2_100", weights=str(weights_file)))
 
 
+@pytest.mark.slow
 def test_a_file_that_lacks_a_few_tensors_is_used_and_said(
     weights_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -133,6 +137,7 @@ def test_a_file_that_lacks_a_few_tensors_is_used_and_said(
     assert "stay random: bn2.weight" in caplog.text
 
 
+@pytest.mark.slow
 def test_weights_that_are_no_numbers_are_refused(weights_file: Path, tmp_path: Path) -> None:
     state = load_file(weights_file)
     state["bn2.weight"][0] = float("nan")

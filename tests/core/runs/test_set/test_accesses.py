@@ -255,6 +255,7 @@ def test_many_writers_lose_nothing(run: FakeRun, runs: Path) -> None:
     assert len(read_record(runs)) == 24
 
 
+@pytest.mark.slow
 def test_a_long_record_is_folded_and_its_counts_stay(run: FakeRun, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_of, "FOLD", 2000)
     for number in range(40):

@@ -76,7 +76,7 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
         assert not kept
 
 
-@pytest.mark.slow_for("True")
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or malloc._glibc() is None, reason="needs glibc")
 @pytest.mark.parametrize("threaded", [False, True])
 def test_large_tensors_cost_no_new_pages(threaded: bool) -> None:

@@ -47,7 +47,7 @@ def test_mistakes_of_breasts_are_judged_by_the_breast(scored: Run) -> None:
     assert [tile["label"] for tile in tiles] == [f"{score:.3f}" for score in missed["score"]]
 
 
-@pytest.mark.slow_for("evaluate:to_explain", "evaluate:to_inspect")
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["evaluate:to_explain", "evaluate:to_preprocess", "evaluate:to_inspect"])
 def test_a_chosen_case_opens_on_the_other_pages(scored: Run, key: str) -> None:
     path = read_evaluation(scored, "val").predictions["path"].iloc[3]

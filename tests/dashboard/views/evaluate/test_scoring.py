@@ -91,6 +91,7 @@ def test_accesses_before_the_opening_stand_where_it_is_decided(scored: Run) -> N
     assert "heatmaps" in tables(app) and "report" in tables(app)
 
 
+@pytest.mark.slow
 def test_a_model_that_changed_since_is_said(scored: Run) -> None:
     path = scored.path / "model.json"
     path.write_text(json.dumps(scored.model_card().written() | {"weights_sha256": "0" * 64}), encoding="utf-8")

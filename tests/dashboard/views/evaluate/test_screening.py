@@ -35,6 +35,7 @@ def test_screening_says_it_in_whole_women_at_every_prevalence(scored: Run) -> No
     assert "evaluate:women" not in keys(app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("level", "sentence"),
     [("image", "Of 1,000 images scored, 100 show cancer."), ("breast", "Of 1,000 breasts scored, 100 have cancer.")],

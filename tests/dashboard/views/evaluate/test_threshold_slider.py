@@ -89,6 +89,7 @@ def test_the_mark_on_the_roc_curve_moves_along_the_curve(scored: Run) -> None:
         assert mark["x"][index][0] == pytest.approx(1 - expected["specificity"], abs=1e-5)
 
 
+@pytest.mark.slow_but("image-20")
 @pytest.mark.parametrize(("level", "rows"), [("image", 20), ("breast", 10), ("patient", 10)])
 def test_breasts_and_patients_are_counted_as_such_at_a_threshold_of_their_own(scored: Run, level: str, rows: int) -> None:
     preferences.set("evaluate:level", level)

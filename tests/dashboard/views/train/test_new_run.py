@@ -44,7 +44,7 @@ def test_what_will_be_trained_on_is_counted_before_the_start(data: Path) -> None
     assert "3 steps per epoch, up to 2 epochs." in texts(app)
 
 
-@pytest.mark.slow_but("training.learning_rate--1.0-Learning rate")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [

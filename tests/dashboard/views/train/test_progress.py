@@ -23,6 +23,7 @@ def badges(app: AppTest) -> list[str]:
     return [words for each in app.markdown for words in re.findall(r":(?:blue|orange|violet|green)-badge\[(\w+)\]", each.value)]
 
 
+@pytest.mark.slow
 def test_a_run_started_elsewhere_is_shown_by_itself_in_a_new_tab(run: Run) -> None:
     pretend_running(run)
     app = open_page("train")
