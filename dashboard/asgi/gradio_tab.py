@@ -41,7 +41,7 @@ class Tab:
         script: dict[str, Any] = {"js_on_load": (FRONTEND / "verdict.js").read_text(encoding="utf-8")}
         hidden: dict[str, Any] = {"visible": False, "interactive": True}
         with gr.Row(equal_height=False):
-            with gr.Column(scale=2, min_width=230):
+            with gr.Column(scale=2, min_width=230, elem_classes=["choice"]):
                 self.run = gr.Dropdown(label="Model", choices=[], interactive=True)
                 self.second = gr.Dropdown(label="Compare with", choices=[NO_SECOND], value="", **hidden)
                 gr.Markdown(f"Mammograms: DICOM, PNG, JPEG, PGM or TIFF, up to {MOST} files")

@@ -138,8 +138,8 @@ def strip(score: float, threshold: float, reference: Reference) -> str:
         f'<div class="strip" role="img" aria-label="{html.escape(words)}">{_label("this image", here)}'
         f'<svg viewBox="0 0 {_WIDTH} {bottom}" preserveAspectRatio="none" style="height:{bottom}px" aria-hidden="true">'
         f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{middle}" y2="{middle}"/>{"".join(bars)}{lines}</svg>'
-        f'{_label("threshold", edge)}</div><p class="small key" aria-hidden="true"><i class="benign"></i> benign validation '
-        'images (above the line) <i class="malignant"></i> malignant (below)</p>'
+        f'{_label("threshold", edge)}</div><p class="small key" aria-hidden="true"><span><i class="benign"></i> benign '
+        'validation images (above the line)</span> <span><i class="malignant"></i> malignant (below)</span></p>'
     )
 
 

@@ -14,6 +14,7 @@ from core.wording import plain
 from dashboard.state import datasets, preferences, training_runs
 from dashboard.state.file_stamps import stamp
 from dashboard.ui import components, image_components, notices, pages, test_set_access
+from dashboard.views.evaluate import heatmap_thumbnails
 from dashboard.views.present import slides
 
 # Page, title, sentence and buttons leave the rest of the window to the picture; above 720 px their text grows with the window.
@@ -86,6 +87,8 @@ def present(run: Run, shown: Sequence[Slide]) -> None:
             slides.DRAW[slide.kind](run, slide, height)
         except LabError as error:  # before an audience an error is a quiet line
             st.caption(f"This picture cannot be shown: {plain(str(error))}")
+    if not training_runs.active_runs():  # before their slide is turned to: nobody likes to wait before an audience
+        heatmap_thumbnails.want(run, [each.path for each in shown if each.kind in slides.CASES])
 
 
 def turn_to(slide: int) -> None:

@@ -148,13 +148,13 @@ def live(run: Run, slide: Slide, height: int) -> None:
     iframes.gradio(urlencode({"run": run.name, "of": of}), height=height, grows=False)
 
 
+CASES = ("correct", "error")  # kinds of slides with an image and its heatmap
 DRAW: dict[str, Callable[[Run, Slide, int], None]] = {
     "data": data,
     "preprocessing": preprocessing,
     "training": training,
     "roc": curve,
-    "correct": case,
-    "error": case,
+    **dict.fromkeys(CASES, case),
     "live": live,
 }
 
