@@ -101,7 +101,8 @@ def first_model(manifest: Path) -> None:
         with st.container(horizontal=True):
             if st.button("Train the demo model", type="primary", icon=":material/play_arrow:", key="home:first"):
                 with notices.errors_shown():
-                    train_demo(manifest)
+                    with st.spinner("The training is being started", show_time=False):
+                        train_demo(manifest)
                     st.rerun()
             if st.button("Choose the settings first", icon=":material/tune:", key="home:settings"):
                 pages.go_to("train")
