@@ -217,11 +217,10 @@ def image_picker(*, key: str) -> ImageRef | None:
     path = datasets.current_manifest()
     sources = [*(["Data set"] if path else []), "Upload", "File path"]
     uploads.forget_lost(f"{key}:source", key, sources[0])
-    with st.container(key=f"narrow_fit_{key}"):
-        left, right = st.columns([4, 11], vertical_alignment="bottom")
-    with left:
+    row = st.container(horizontal=True, vertical_alignment="bottom", key=f"choices_{key}")
+    with row:
         source = widgets.segmented("Source", sources, f"{key}:source", hide_label=True)
-    with right:
+    with row.container():
         if source == "Data set" and path is not None:
             image = _from_manifest(path, key)
         else:

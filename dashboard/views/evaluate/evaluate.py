@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 def show(buttons: DeltaGenerator) -> None:
     """Run, split and level first; then the split's metrics, or the way to have it scored. `buttons`: where the header's go."""
-    left, middle, right = st.columns([3, 6, 3])
-    with left:
+    row = st.container(horizontal=True, gap="medium", key="choices")
+    with row:
         run = components.run_picker(with_model=True)
     if run is None:
         return
-    with middle:
+    with row:
         split = widgets.segmented("Split", external.splits_of(run), "evaluate:split")
-    with right:
+    with row:
         levels = _levels(run, split)
         level = widgets.segmented(
             "Count per", levels, "evaluate:level", help="Scores of one breast, or one patient, are averaged."

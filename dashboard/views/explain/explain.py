@@ -39,17 +39,17 @@ SLOW = "explain:slow"  # in the session: names of the slow methods' tasks that t
 
 def show() -> None:
     """Run and image on top; pictures on the left, everything that changes them on the right."""
-    left, middle, right = st.columns([5, 7, 8])
-    with left:
+    row = st.container(horizontal=True, gap="medium", key="choices")
+    with row:
         run = components.run_picker(with_model=True)
     if run is None:
         return
-    with middle:
+    with row:
         audit = widgets.segmented("Mode", MODES, "explain:look", help=_AUDIT) == "audit"
     if audit:
         heatmap_audit.show(run)
         return
-    with right:
+    with row:
         uploads.forget_lost("explain:source", "explain", "val")
         opened = results.evaluation(run, "test") is not None
         others = {name: f"External: {short_name(name)}" for name in results.external_splits(run)}
