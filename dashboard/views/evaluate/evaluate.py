@@ -54,7 +54,8 @@ def show(buttons: DeltaGenerator) -> None:
         split_scoring.report(run)
         export.export(run, found, context)
         split_scoring.scored_again(run, found)
-    split_scoring.about(run, found)
+    with st.container(gap="xxsmall", key="evaluate_about"):  # the curves are to be seen without scrolling
+        split_scoring.about(run, found)
     if context is None:
         notices.info(str(summary))
         return
@@ -94,7 +95,5 @@ def studio(context: Context) -> None:
             part(context)
 
 
-with components.page(
-    "Evaluate", "How good the model is on images it has never seen, and what a threshold does to its decisions."
-) as header:
+with components.page("Evaluate", "How good the model is on images it has never seen.") as header:
     show(header)
