@@ -262,3 +262,27 @@ def test_reading_leaves_the_libraries_warnings_as_they_were() -> None:
         with pytest.raises(RuntimeWarning):  # ours are not silenced
             warnings.warn("ours", RuntimeWarning, stacklevel=1)
     assert list(warnings.filters) == before and logging.getLogger("pydicom").level == level
+
+
+def test_log_lines_of_the_libraries_are_held_back_while_an_image_is_read_and_no_logger_is_made_to_look_again() -> None:
+    heard: list[str] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+
+    root, inner, other = logging.getLogger(), logging.getLogger("pydicom.inner"), logging.getLogger("a.program")
+    ear = Ear()
+    root.addHandler(ear)
+    try:
+        inner.warning("before")
+        other.isEnabledFor(logging.WARNING)
+        assert other._cache and inner._cache  # type: ignore[attr-defined]  # what they know of their levels
+        with silenced():
+            inner.warning("Patient^Name in a damaged header")
+            other.warning("ours")
+        assert other._cache and inner._cache  # type: ignore[attr-defined]
+        inner.warning("after")
+    finally:
+        root.removeHandler(ear)
+    assert heard == ["before", "ours", "after"]

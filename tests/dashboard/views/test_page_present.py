@@ -11,7 +11,8 @@ from core.errors import BadRun
 from core.runs import Run
 from core.story import KINDS, LONGEST, caught, scored, story, write_own
 from core.wording import plain
-from dashboard.state import preferences
+from dashboard.state import preferences, training_runs
+from dashboard.views.evaluate import heatmap_thumbnails
 
 
 def slide(kind: str, run: Run) -> int:
@@ -127,3 +128,15 @@ def test_sentences_are_edited_on_the_page_and_saved_with_the_run(run: Run) -> No
     assert now["data"].sentence == "Films of our hospital." and now["live"].hidden
     assert now["roc"].sentence == made["roc"]
     assert set(json.loads((run.path / "story.json").read_text(encoding="utf-8"))) == {"data", "live"}
+
+
+def test_heatmaps_are_made_before_their_slides_are_turned_to_but_not_beside_a_training(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(heatmap_thumbnails, "want", lambda run, paths: asked.extend(paths))
+    assert not open_page("present").exception
+    assert asked == [each.path for each in story(run) if each.kind in ("correct", "error")]
+    asked.clear()
+    monkeypatch.setattr(training_runs, "active_runs", lambda: [run])
+    assert not open_page("present").exception and not asked
