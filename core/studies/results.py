@@ -107,10 +107,10 @@ class StudyResults:
         """In a sentence or two what is shown and what is not."""
         reference, *others = self.cells
         tested = [each for each in others if isinstance(each.difference, Interval) and each.adjusted_p is not None]
+        early = "" if self.trained == self.runs else f" So far {self.trained} of {self.runs} runs are trained."
         if not others:
-            return (
-                f"AUC {reference.auc} over {reference.folds} folds." if isinstance(reference.auc, Interval) else reference.auc
-            )
+            found = isinstance(reference.auc, Interval)
+            return (f"AUC {reference.auc} over {counted(reference.folds, 'fold')}." if found else str(reference.auc)) + early
         if not tested:
             return "No comparison is possible yet: no fold has been trained with both the reference and another setting."
         shown = [each for each in tested if each.adjusted_p is not None and each.adjusted_p < SIGNIFICANT]
@@ -128,7 +128,6 @@ class StudyResults:
             if rest
             else ""
         )
-        early = "" if self.trained == self.runs else f" So far {self.trained} of {self.runs} runs are trained."
         return " ".join(filter(None, (said, unshown if rest else ""))) + early
 
     def table_rows(self) -> list[tuple[str, ...]]:

@@ -8,6 +8,7 @@ import re
 import shutil
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,14 @@ def test_what_is_finished_is_never_trained_again(trained: Study) -> None:
     before = {run.path: (run.path / "events.jsonl").read_bytes() for run in trained.runs.values() if run is not None}
     assert work(trained, queue=False).trained == []
     assert {path: (path / "events.jsonl").read_bytes() for path in before} == before
+
+
+def test_an_answer_of_one_setting_says_how_much_of_it_is_trained(trained: Study) -> None:
+    found = results_of(trained)
+    alone = replace(found, cells=found.cells[:1])
+    assert re.fullmatch(r"AUC 0\.\d{3} \[.*\] over 2 folds\.", alone.answer)
+    one = replace(alone, cells=(replace(alone.cells[0], folds=1),), trained=1)
+    assert one.answer.endswith("over 1 fold. So far 1 of 4 runs are trained.")
 
 
 @pytest.mark.slow
