@@ -130,11 +130,16 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     return frame if there.all() else frame[there]
 
 
+def excludes(cell: str) -> bool:
+    """Whether a cell of the column `excluded` says anything but false, 0 or no."""
+    return cell.lower() not in _INCLUDED
+
+
 def is_excluded(frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which rows somebody has excluded, bool (N,): those whose cell `excluded` says anything but false, 0 or no."""
+    """Which rows somebody has excluded, bool (N,); see `excludes`."""
     if EXCLUDED not in frame.columns:
         return np.zeros(len(frame), np.bool_)
-    return ~frame[EXCLUDED].astype("str").str.lower().isin(_INCLUDED).to_numpy()
+    return frame[EXCLUDED].astype("str").map(excludes).to_numpy(dtype=np.bool_)
 
 
 def left_out_notes(frame: pd.DataFrame) -> list[str]:

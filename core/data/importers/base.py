@@ -182,8 +182,8 @@ def check_files(
     if verify == "all":
         return (
             found,
-            f"{counted(len(paths), 'file was', 'files were')} decoded to see that they can be read; a check need not read them "
-            "again",
+            f"{counted(len(paths), 'file was', 'files were')} decoded to see that {'it' if len(paths) == 1 else 'they'} can be "
+            f"read; a check need not read {'it' if len(paths) == 1 else 'them'} again",
         )
     return (
         found,

@@ -58,7 +58,7 @@ def _table(source: Path, tree: Tree) -> Path:
     if not tables:
         raise BadManifest(
             f"{source}: expected CDD-CESM's 'Radiology manual annotations.xlsx' (a sheet with {', '.join(_NEEDED)}) beside "
-            "its images, it is missing."
+            f"its images, it is missing{tree.nearly(_NEEDED)}."
         )
     return tables[0]
 

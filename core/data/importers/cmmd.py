@@ -80,7 +80,8 @@ def _table(source: Path, tree: Tree) -> Path:
     if not tables:
         raise BadManifest(
             f"{source}: expected CMMD's clinical table (CMMD_clinicaldata_revision.xlsx or .csv, with the columns "
-            f"{', '.join(_NEEDED)}) beside the images, it is missing. Download it from the collection's page."
+            f"{', '.join(_NEEDED)}) beside the images, it is missing{tree.nearly(_NEEDED)}. Download it from the collection's "
+            "page."
         )
     return tables[0]
 

@@ -13,8 +13,8 @@ from core.errors import BadManifest
 from core.images.placeholder import is_placeholder
 from core.wording import counted
 
-BENIGN = "benign,benign_without_callback,0,negative,false,no,b"
-MALIGNANT = "malignant,1,cancer,positive,true,yes,m"
+BENIGN = "benign,benign_without_callback,0,negative,false,no,b,benigno,benigna,benigne"
+MALIGNANT = "malignant,1,cancer,positive,true,yes,m,malign,maligno,maligna,maligne"
 _DEFAULTS = {"benign": BENIGN, "malignant": MALIGNANT}
 _NAMED = 8
 # Cells without a split. Other words (private, hidden, x, ?) may be a test set that nobody is to see: their rows are left out.

@@ -143,7 +143,8 @@ def _tables(source: Path, tree: Tree) -> tuple[Path, Path]:
     clinical, metadata = tree.tables(_CLINICAL), tree.tables(_METADATA)
     if not clinical or not metadata:
         missing = "EMBED_OpenData_clinical.csv" if not clinical else "EMBED_OpenData_metadata.csv"
-        raise BadManifest(f"{source}: expected EMBED's tables and images below this folder, {missing} is missing.")
+        near = tree.nearly(_METADATA if clinical else _CLINICAL)
+        raise BadManifest(f"{source}: expected EMBED's tables and images below this folder, {missing} is missing{near}.")
     whole = [[path for path in paths if "reduced" not in path.name.lower()] or paths for paths in (clinical, metadata)]
     return whole[0][0], whole[1][0]
 

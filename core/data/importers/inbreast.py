@@ -140,7 +140,10 @@ def _table(source: Path, tree: Tree) -> Path:
     if tables:
         return tables[0]
     old = "; there is an old workbook (.xls): save its first sheet as INbreast.csv" if tree.named(r"INbreast\.xls") else ""
-    raise BadManifest(f"{source}: expected INbreast.csv (columns {', '.join(_NEEDED)}) beside AllDICOMs, it is missing{old}.")
+    raise BadManifest(
+        f"{source}: expected INbreast.csv (columns {', '.join(_NEEDED)}) beside AllDICOMs, it is missing"
+        f"{tree.nearly(_NEEDED) or old}."
+    )
 
 
 def _candidate(found: Collection, rows: list[Record], number: str, path: Path, lesions: list[Lesion]) -> Candidate:

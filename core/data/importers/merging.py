@@ -13,7 +13,7 @@ from typing import Any
 from core.data.identity import spelling
 from core.data.importers.differing import Differing
 from core.data.lesions import lesion_boxes, number_lists
-from core.data.manifest import TRUTH, number
+from core.data.manifest import EXCLUDED, TRUTH, excludes, number
 from core.data.tables import shown
 from core.errors import BadManifest
 from core.images.dicom.reader import years_of
@@ -132,6 +132,8 @@ def _one(group: Sequence[TableRow], unclear: list[str], differing: Differing) ->
         values = [row.extra[name] for row in worst if row.extra[name]]
         if name.lower() in _LISTS:
             extra[name] = _joined(values)
+        elif name.lower() == EXCLUDED:  # by any of its rows
+            extra[name] = next(filter(excludes, values), "")
         elif name.lower() in _BY_FILE:
             extra[name] = "|".join(dict.fromkeys(values))
         elif name.lower() in _OF_THE_IMAGE:

@@ -86,7 +86,7 @@ def _tables(source: Path, tree: Tree) -> tuple[Path, list[Path]]:
     if not tables:
         raise BadManifest(
             f"{source}: expected mini-DDSM's DataWMask.xlsx (columns {', '.join(_NEEDED)}) beside Normal, Benign and Cancer, "
-            "it is missing. It comes with the download."
+            f"it is missing{tree.nearly(_NEEDED)}. It comes with the download."
         )
     return tables[0], [path for path in further if path != tables[0]]
 

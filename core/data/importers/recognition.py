@@ -12,6 +12,8 @@ from core.data.importers.tiles import require_no_tiles
 from core.data.importers.tree import Require, Tree
 from core.errors import BadManifest
 
+_LOOKED_INTO = 20  # folders below one in which nothing was recognised
+
 
 @dataclass(frozen=True)
 class Recognised:
@@ -55,10 +57,22 @@ def the_one(source: Path, tick: Callable[[], None] | None = None, require: Requi
         known, broken = importers()
         unusable = "".join(f". Not usable: {name}: {reason}" for name, reason in broken.items())
         raise BadManifest(
-            f"{source}: expected a collection that is known by its files, got none. Name the importer: {', '.join(known)}; "
-            f"`python -m core data importers` describes them{unusable}."
+            f"{source}: expected a collection that is known by its files, got none. {_further_down(source, tick)}Name the "
+            f"importer: {', '.join(known)}; `python -m core data importers` describes them{unusable}."
         )
     listed = "; ".join(f"{each.name}: {each.reason}" for each in found)
     raise BadManifest(
         f"{source}: several importers fit, so nothing was written. {listed}. Name one of them, or the folder of one collection."
     )
+
+
+def _further_down(source: Path, tick: Callable[[], None] | None) -> str:
+    """Where a folder was named that only wraps the images: a question, with the folder below it that fits; else ""."""
+    try:
+        inner = sorted(child for child in source.iterdir() if child.is_dir()) if source.is_dir() else []
+    except OSError:
+        return ""
+    for child in inner[:_LOOKED_INTO]:
+        if found := recognise(child, tick):
+            return f"Did you mean {child} ({found[0].reason})? "
+    return ""

@@ -27,7 +27,7 @@ from core.data.importers.folder_walk import with_home
 from core.data.importers.merging import OLDEST, TableRow, merge, sound
 from core.data.importers.path_hints import PathHints
 from core.data.importers.vocabulary import plain
-from core.data.manifest import absolute
+from core.data.manifest import EXCLUDED, LABELS, absolute, is_excluded, left_out_notes
 from core.data.tables import Table, listed, read_table, shown
 from core.errors import BadManifest
 from core.images.placeholder import is_placeholder
@@ -46,7 +46,7 @@ _NEEDED = ("path", "label")
 NONE = "none"  # switches a guessed column off
 # Columns that hold nothing personal and that the lab knows what to do with; others need `keep`.
 _KNOWN = (
-    *("age", "density", "scanner", "birads", "implant", "biopsy", "synthetic", "manufacturer", "site"),
+    *("age", "density", "scanner", "birads", "implant", "biopsy", "synthetic", "manufacturer", "site", EXCLUDED),
     *("lesions", "lesion_circles", "lesion_masks", "dataset", "official_split", "split_origin"),
     *("collection", "label_source", "label_rule", "split_official", "exam_id", "subset", "copy_of", "pathology"),
 )
@@ -109,7 +109,13 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
         *_dropped(table.header, keep, columns.of),
     ]
     lines = [(f"{source.name} line {line}", reason) for line, reason in rejected]
-    return ImportReport(rows_to_frame([row for row, _ in kept]), notes, [*lines, *unread])
+    frame = rows_to_frame([row for row, _ in kept])
+    if not frame.empty:
+        there = set(frame["label"])
+        notes += [f"warning: there is no {label} image" for label in LABELS if label not in there]
+    if is_excluded(frame).any():
+        notes += left_out_notes(frame)[:1]
+    return ImportReport(frame, notes, [*lines, *unread])
 
 
 def _split_origin(row: Mapping[str, Any], column: str) -> str:

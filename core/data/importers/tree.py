@@ -64,6 +64,13 @@ class Tree:
         found.sort(key=lambda path: (len(path.parts), path.suffix.lower() != ".csv", path))
         return [path for path in found if self._has(path, tuple(needed))]
 
+    def nearly(self, needed: Sequence[str]) -> str:
+        """For a message that no table has these columns: "; X.csv is there, without the column Y", or ""."""
+        for name in needed if len(needed) > 1 else ():
+            if close := self.tables([other for other in needed if other != name]):
+                return f"; {close[0].name} is there, without the column {name}"
+        return ""
+
     def _has(self, path: Path, needed: tuple[str, ...]) -> bool:
         key = (path, needed)
         if key not in self._columns:

@@ -615,3 +615,33 @@ def test_cesm_takes_low_energy_images_only(tmp_path: Path) -> None:
     said = reasons(report)
     assert "the twin of a low-energy one" in said and "P1_L_DM_CC.jpg: the same image as a row above" in said
     assert "no image 'P3_R_DM_CC' here" in said and "P9_L_DM_CC.jpg: not listed" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "column"),
+    [
+        ("inbreast", "INbreast.csv", "Bi-Rads"),
+        ("inbreast", "INbreast.csv", "File Name"),
+        ("cmmd", "clinical.csv", "classification"),
+    ],
+)
+def test_a_table_that_lacks_a_column_is_not_called_missing(tmp_path: Path, name: str, table: str, column: str) -> None:
+    from core.data.importers.cmmd import _NEEDED as OF_CMMD
+    from core.data.importers.inbreast import _NEEDED as OF_INBREAST
+
+    needed = {"inbreast": OF_INBREAST, "cmmd": OF_CMMD}[name]
+    trees.picture(tmp_path / "images" / "a.png")
+    (tmp_path / table).write_text(",".join(each for each in needed if each != column) + "\n", encoding="utf-8")
+    with pytest.raises(BadManifest, match=rf"{table} is there, without the column {column}"):
+        import_data(name, tmp_path)
+
+
+@pytest.mark.parametrize("inner", ["train/0 train/1 valid/0 valid/1", "train/benign test/malignant"])
+def test_a_folder_that_wraps_the_images_is_answered_with_the_one_that_was_meant(tmp_path: Path, inner: str) -> None:
+    for name in inner.split():
+        trees.picture(tmp_path / "Mammö graphien" / name / f"{name.replace('/', '-')}.png")
+    with pytest.raises(BadManifest, match=r"got none\. Did you mean .*Mammö graphien \(folders named .*\)\? Name the importer"):
+        import_data("auto", tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadManifest, match=r"got none\. Name the importer"):
+        import_data("auto", tmp_path / "empty")

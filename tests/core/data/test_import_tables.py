@@ -17,7 +17,7 @@ from core.data.importers import ImportReport, import_data
 from core.data.importers.file_names import patient_offers
 from core.data.importers.vocabulary import cell_word, is_number, split_of
 from core.data.lesions import lesion_boxes
-from core.data.manifest import read_manifest, write_manifest
+from core.data.manifest import is_excluded, read_manifest, write_manifest
 from core.errors import BadManifest
 
 SHADES = "abcdefghijkl"
@@ -62,6 +62,28 @@ def test_an_image_with_any_malignant_row_is_malignant(folder: Path, order: tuple
         ("t.csv line 4", f"the same image as line 2: one row per image, which is malignant because line {line} is")
     ]
     assert said(report, "1 image has several rows", "1 of them has malignant and other rows")
+
+
+def test_what_was_excluded_stays_excluded_and_is_counted_also_where_only_one_row_of_an_image_says_so(folder: Path) -> None:
+    text = "path,label,patient,Excluded\na.png,0,1,\nb.png,1,2,blurred\nc.png,1,3,no\nd.png,1,4,false\nd.png,1,4,TRUE\n"
+    report = imported(folder, text)
+    rows = report.frame.set_index(report.frame["path"].map(lambda path: Path(path).stem))
+    assert dict(zip(rows.index, is_excluded(rows), strict=True)) == {"a": False, "b": True, "c": False, "d": True}
+    assert rows.loc["b", "excluded"] == "blurred"
+    assert said(report, "2 images are excluded by hand")
+    assert not said(imported(folder, "path,label,patient,excluded\na.png,0,1,\nb.png,1,2,no\n"), "by hand")
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"), [("Benign,Malign", ""), ("benigno,maligno", ""), ("Benigne,maligne", ""), ("benign,odd", "malignant")]
+)
+def test_labels_in_other_languages_are_read_and_a_table_without_one_of_them_says_so(
+    folder: Path, words: str, missing: str
+) -> None:
+    first, second = words.split(",")
+    report = imported(folder, f"path,classification\na.png, {first}\nb.png, {second}\n", label_column="classification")
+    assert labels(report) == {"a": "benign"} | ({} if missing else {"b": "malignant"})
+    assert said(report, f"warning: there is no {missing} image") is bool(missing)
 
 
 def test_ages_and_densities_in_which_rows_of_an_image_differ_are_named(folder: Path) -> None:
