@@ -143,7 +143,7 @@ class Run:
             return "its name is no UTF-8: rename the folder, or delete the run"
         found = irregular_entry(self.path)
         if found:
-            return f"{found}, where a run has regular files and folders only: take it out, or delete the run"
+            return f"the entry {found}, where a run has regular files and folders only: take it out, or delete the run"
         if not (self.path / CONFIG).is_file():
             return f"{CONFIG} is missing: the folder was copied in part, or is damaged"
         return self.status().problem

@@ -108,7 +108,9 @@ def row(run: Run) -> Row:
 def _irregular(run: Run) -> str:
     """What of the folder leads elsewhere, in words; "" when nothing does."""
     found = irregular_entry(run.path)
-    return f"{found}, where a run has regular files and folders only. Take it out, or delete the run." if found else ""
+    return (
+        f"The entry {found}, where a run has regular files and folders only. Take it out, or delete the run." if found else ""
+    )
 
 
 def _level(config: Config | None) -> float:

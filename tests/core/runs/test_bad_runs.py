@@ -80,7 +80,7 @@ def test_an_entry_that_leads_elsewhere_stops_everything_but_listing_and_deleting
     (tmp_path / "answers.yaml").write_text("funding: none", encoding="utf-8")
     spoil(bad.path)
     outside = sorted(tmp_path.iterdir())
-    assert bad.problem.startswith(f"{entry} is ")
+    assert bad.problem.startswith(f"the entry {entry} is ")
     for name, action in everything_but_deleting(bad, tmp_path).items():
         with pytest.raises(BadRun, match=entry) as caught:
             action()
