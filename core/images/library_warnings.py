@@ -16,6 +16,7 @@ _LIBRARIES = ("PIL", "pydicom", "pylibjpeg")
 _RULE = ("ignore", None, Warning, re.compile(rf"({'|'.join(_LIBRARIES)})\b"), 0)
 _lock = threading.Lock()
 _readers = 0
+_passed_on: dict[str, bool] = {}  # before the first reader
 
 
 @contextlib.contextmanager
@@ -30,7 +31,7 @@ def silenced() -> Iterator[None]:
         _readers += 1
         if _readers == 1:
             warnings.filters.insert(0, _RULE)  # type: ignore[attr-defined]
-            _pass_on(False)
+            _hold_back()
     try:
         yield
     finally:
@@ -39,11 +40,12 @@ def silenced() -> Iterator[None]:
             if _readers == 0:
                 with contextlib.suppress(ValueError):  # other code has restored the list of rules meanwhile
                     warnings.filters.remove(_RULE)  # type: ignore[attr-defined]
-                _pass_on(True)
+                for name, passed_on in _passed_on.items():
+                    logging.getLogger(name).propagate = passed_on
 
 
-def _pass_on(whether: bool) -> None:
-    """Whether the libraries' log lines reach the handlers of the program.
+def _hold_back() -> None:
+    """Keep the libraries' log lines from the handlers of the program.
 
     Not by their level: each change of one makes every logger of the process forget what it has found out, and then an image
     of a few kilobytes takes longer to be silenced than to be read.
@@ -52,4 +54,4 @@ def _pass_on(whether: bool) -> None:
         logger = logging.getLogger(name)
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())  # else a line that nobody takes goes to the terminal
-        logger.propagate = whether
+        _passed_on[name], logger.propagate = logger.propagate, False

@@ -217,7 +217,7 @@ def image_picker(*, key: str) -> ImageRef | None:
     path = datasets.current_manifest()
     sources = [*(["Data set"] if path else []), "Upload", "File path"]
     uploads.forget_lost(f"{key}:source", key, sources[0])
-    row = st.container(horizontal=True, vertical_alignment="bottom", key=f"choices_{key}")
+    row = st.container(horizontal=True, vertical_alignment="bottom")
     with row:
         source = widgets.segmented("Source", sources, f"{key}:source", hide_label=True)
     with row.container():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def show(buttons: DeltaGenerator) -> None:
     """Run, split and level first; then the split's metrics, or the way to have it scored. `buttons`: where the header's go."""
-    row = st.container(horizontal=True, gap="medium", key="choices")
+    row = st.container(horizontal=True, gap="medium")
     with row:
         run = components.run_picker(with_model=True)
     if run is None:
@@ -54,7 +54,7 @@ def show(buttons: DeltaGenerator) -> None:
         split_scoring.report(run)
         export.export(run, found, context)
         split_scoring.scored_again(run, found)
-    with st.container(gap="xxsmall", key="evaluate_about"):  # the curves are to be seen without scrolling
+    with st.container(gap="xxsmall"):  # the curves are to be seen without scrolling
         split_scoring.about(run, found)
     if context is None:
         notices.info(str(summary))

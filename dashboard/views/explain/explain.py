@@ -39,7 +39,7 @@ SLOW = "explain:slow"  # in the session: names of the slow methods' tasks that t
 
 def show() -> None:
     """Run and image on top; pictures on the left, everything that changes them on the right."""
-    row = st.container(horizontal=True, gap="medium", key="choices")
+    row = st.container(horizontal=True, gap="medium")
     with row:
         run = components.run_picker(with_model=True)
     if run is None:

@@ -190,8 +190,8 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
         notices.error(plain(f"{refused.verdict} The Explain page gives its score anyway."), icon="block")
     else:
         st.caption(plain(chance_notices.decided(own.prediction, "With its own recipe")))
-    told = images.mammogram(image, recipe).warnings
-    notices.warnings([warning for warning in own.prediction.warnings if warning not in told], "score")
+    above = images.mammogram(image, recipe).warnings
+    notices.warnings([warning for warning in own.prediction.warnings if warning not in above], "score")
     if found.heat is not None and not refusal:
         overlay = drawn(on_input(found))
         image_components.image_on_black(

@@ -87,8 +87,10 @@ def present(run: Run, shown: Sequence[Slide]) -> None:
             slides.DRAW[slide.kind](run, slide, height)
         except LabError as error:  # before an audience an error is a quiet line
             st.caption(f"This picture cannot be shown: {plain(str(error))}")
-    if not training_runs.active_runs():  # before their slide is turned to: nobody likes to wait before an audience
-        heatmap_thumbnails.want(run, [each.path for each in shown if each.kind in slides.CASES])
+    # Before their slide is turned to: nobody likes to wait before an audience.
+    cases = [each.path for each in shown if each.kind in slides.CASES]
+    if len(heatmap_thumbnails.ready(run, cases)) < len(cases) and not training_runs.active_runs():
+        heatmap_thumbnails.want(run, cases)
 
 
 def turn_to(slide: int) -> None:
